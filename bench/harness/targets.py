@@ -1,0 +1,148 @@
+"""The things we measure: how each is installed and started, and which wire format it speaks."""
+
+import functools
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from .processes import Unavailable, answers_at, command, free_ports, says_listening
+
+BENCH = Path(__file__).resolve().parent.parent
+ROOT = BENCH.parent
+
+# The code that is right, wherever a target lets us choose one. Not a row, so no rule for weak codes minds it.
+CODE = "482915"
+
+
+@dataclass
+class Running:
+    """A started target."""
+
+    port: int
+    key: str = ""
+
+
+@functools.cache
+def release_directory(package):
+    """Where cargo puts a package's release binaries, wherever it was told to."""
+    manifest = package / "Cargo.toml"
+    text = command(["cargo", "metadata", "--no-deps", "--format-version", "1", "--manifest-path", str(manifest)])
+    return Path(json.loads(text)["target_directory"]) / "release"
+
+
+def build(package):
+    """A release build."""
+    command(["cargo", "build", "--release", "--locked", "--manifest-path", str(package / "Cargo.toml")])
+
+
+def install_node_modules(peer):
+    """Exactly what the lock file says; nothing to do when that is already there, for one package takes long to compile."""
+    directory = BENCH / "peers" / peer
+    installed = directory / "node_modules" / ".package-lock.json"
+    if installed.is_file() and installed.stat().st_mtime >= (directory / "package-lock.json").stat().st_mtime:
+        return
+    command(["npm", "ci", "--no-fund", "--no-audit"], directory=directory)
+
+
+def require_node_modules(peer):
+    """Fails with a reason when the peer was never installed."""
+    if not (BENCH / "peers" / peer / "node_modules").is_dir():
+        raise Unavailable("its packages are not installed")
+
+
+class Ceiling:
+    """The bare handler."""
+
+    name, wire = "ceiling", "ceiling"
+
+    def install(self):
+        """Built together with the load generator."""
+
+    def start(self, processes):
+        (port,) = free_ports(1)
+        program = release_directory(BENCH / "load") / "ceiling"
+        processes.start([program, "--port", port], says_listening)
+        return Running(port)
+
+
+class Countersign:
+    """This project's server, as `countersign.toml` says."""
+
+    name, wire = "countersign", "countersign"
+
+    def install(self):
+        build(ROOT)
+
+    def start(self, processes):
+        program = release_directory(ROOT) / "countersign"
+        if not program.is_file():
+            raise Unavailable("it is not built")
+        port, admin_port = free_ports(2)
+        data = processes.directory / "data"
+        data.mkdir()
+        config = processes.directory / "countersign.toml"
+        template = (BENCH / "countersign.toml").read_text()
+        config.write_text(template.replace("@DATA_DIR@", str(data)).replace("@ADMIN_PORT@", str(admin_port)))
+        environment = {"PORT": str(port)}
+        created = command(
+            [str(program), "client", "create", "--json", "--config", str(config)], processes.directory, environment,
+        )
+        processes.start(
+            [program, "serve", "--config", config], answers_at(f"http://127.0.0.1:{port}/readyz"), environment,
+        )
+        return Running(port, json.loads(created)["key"])
+
+
+class ExpressRedis:
+    """Express and Redis, which shares the server's core: both are the price of an answer."""
+
+    name, wire = "express-redis", "express"
+
+    def install(self):
+        if not shutil.which("redis-server"):
+            command(["apt-get", "install", "-y", "--no-install-recommends", "redis-server"],
+                    environment={"DEBIAN_FRONTEND": "noninteractive"})
+        install_node_modules(self.name)
+
+    def start(self, processes):
+        require_node_modules(self.name)
+        if not shutil.which("redis-server"):
+            raise Unavailable("redis-server is not installed")
+        port, redis_port = free_ports(2)
+        # Nothing is ever saved to disk: the fastest that Redis can be, and codes are lost with it.
+        processes.start(
+            ["redis-server", "--port", redis_port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+            lambda text: "Ready to accept connections" in text,
+        )
+        processes.start(
+            ["node", "server.js"], says_listening,
+            {"NODE_ENV": "production", "PORT": str(port), "FIXED_CODE": CODE,
+             "REDIS_URL": f"redis://127.0.0.1:{redis_port}"},
+            BENCH / "peers" / self.name,
+        )
+        return Running(port)
+
+
+class BetterAuth:
+    """better-auth with its phone-number plugin on SQLite."""
+
+    name, wire = "better-auth", "better-auth"
+
+    def install(self):
+        install_node_modules(self.name)
+
+    def start(self, processes):
+        require_node_modules(self.name)
+        (port,) = free_ports(1)
+        processes.start(
+            ["node", "server.js"], says_listening,
+            {"NODE_ENV": "production", "PORT": str(port),
+             "DATABASE_FILE": str(processes.directory / "better-auth.sqlite")},
+            BENCH / "peers" / self.name,
+        )
+        return Running(port)
+
+
+TARGETS = [Ceiling(), Countersign(), ExpressRedis(), BetterAuth()]
+PEERS = [ExpressRedis.name, BetterAuth.name]

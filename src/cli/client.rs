@@ -1,0 +1,126 @@
+//! `countersign client create|list|revoke`
+
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow};
+use clap::Subcommand;
+use serde_json::json;
+
+use crate::app::make_data_dir;
+use crate::cli::{Failure, terminal};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, ConfigError, DEFAULT_SERVICE};
+use crate::db::{self, client::Client, client::Clients, client::Scope};
+use crate::secret::SystemEntropy;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Make a client and print its key: the only time that it is shown
+    Create {
+        /// For people: what uses the key
+        #[arg(long, default_value = "unnamed")]
+        name: String,
+        /// The service that it acts in
+        #[arg(long, default_value = DEFAULT_SERVICE)]
+        service: String,
+        /// What it may do; repeat for more [default: everything]
+        #[arg(long, value_name = "SCOPE", value_parser = scope)]
+        scope: Vec<Scope>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List clients
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a client; a running server refuses its key within a second
+    Revoke {
+        /// The client's id, or the first part of its key (csk_…)
+        client: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn scope(name: &str) -> Result<Scope, String> {
+    Scope::parse(name).ok_or_else(|| {
+        let names = Scope::ALL.map(Scope::as_str).join(", ");
+        format!("must be one of {names}")
+    })
+}
+
+pub fn run(config: &Config, command: &Command) -> Result<ExitCode, Failure> {
+    make_data_dir(config)?;
+    db::migrate(&config.database()).context("the database cannot be opened")?;
+    let clients = Clients::new(&config.database());
+    match command {
+        Command::Create { name, service, scope, json } => create(config, &clients, name, service, scope, *json),
+        Command::List { json } => list(&clients, *json),
+        Command::Revoke { client, json } => revoke(&clients, client, *json),
+    }
+}
+
+fn create(config: &Config, clients: &Clients, name: &str, service: &str, scopes: &[Scope], as_json: bool) -> Result<ExitCode, Failure> {
+    if !config.service.contains_key(service) {
+        let known = config.service.keys().cloned().collect::<Vec<_>>().join(", ");
+        return Err(ConfigError::rule("--service", format!("\"{service}\" is not configured; there is {known}")).into());
+    }
+    let scopes = if scopes.is_empty() { Scope::ALL.to_vec() } else { scopes.to_vec() };
+    let made = clients.create(service, name, &scopes, &SystemEntropy, SystemClock.now());
+    let (client, key) = made.context("the client could not be made")?;
+    if as_json {
+        terminal::say_json(&json!({ "id": client.id, "key": key.expose(), "service": client.service }));
+    } else {
+        terminal::say(&format!("Client {} of service {}.", client.id, client.service));
+        terminal::say(&format!("Its key, shown this once: {}", terminal::bold(key.expose())));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(clients: &Clients, as_json: bool) -> Result<ExitCode, Failure> {
+    let clients = clients.list().context("the clients cannot be read")?;
+    if as_json {
+        terminal::say_json(&clients.iter().map(shown).collect::<Vec<_>>());
+        return Ok(ExitCode::SUCCESS);
+    }
+    if clients.is_empty() {
+        terminal::say("No clients. Make one: countersign client create --name NAME");
+    }
+    for client in &clients {
+        let state = match (client.revoked_at, client.last_used_at) {
+            (Some(revoked), _) => format!("revoked {revoked}"),
+            (None, Some(used)) => format!("last used {used}"),
+            (None, None) => "never used".into(),
+        };
+        terminal::say(&format!("{}  csk_{}…  {:16}  {:20}  {state}", client.id, client.key_prefix, client.service, client.name));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn revoke(clients: &Clients, wanted: &str, as_json: bool) -> Result<ExitCode, Failure> {
+    let revoked = clients.revoke(wanted, SystemClock.now()).context("the client could not be revoked")?;
+    let client = revoked.ok_or_else(|| anyhow!("there is no client \"{wanted}\" that is not revoked; see countersign client list"))?;
+    if as_json {
+        terminal::say_json(&shown(&client));
+    } else {
+        terminal::say(&format!("Revoked {} ({}).", client.id, client.name));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn shown(client: &Client) -> serde_json::Value {
+    json!({
+        "id": client.id,
+        "service": client.service,
+        "name": client.name,
+        "key_prefix": format!("csk_{}", client.key_prefix),
+        "scopes": client.scopes,
+        "created_at": client.created_at.to_string(),
+        "last_used_at": client.last_used_at.map(|at| at.to_string()),
+        "revoked_at": client.revoked_at.map(|at| at.to_string()),
+    })
+}

@@ -1,0 +1,109 @@
+//! The command line: one file a command.
+//!
+//! Exit codes: 0 done, 1 it did not work, 2 the command line or the configuration is wrong.
+
+mod client;
+mod config;
+mod doctor;
+mod migrate;
+mod send;
+mod serve;
+mod terminal;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::BuildError;
+use crate::config::{Config, ConfigError, Flags};
+
+/// A self-hosted one-time-password server: sends codes to phones and mailboxes, and checks them.
+#[derive(Parser)]
+#[command(name = "countersign", version, about, after_help = EXAMPLES, arg_required_else_help = false)]
+struct Arguments {
+    /// Configuration file [default: ./countersign.toml, when it exists]
+    #[arg(long, short, global = true, env = "COUNTERSIGN_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  countersign                                   start on http://127.0.0.1:8080, with an inbox for the codes
+  countersign client create --name shop         make a key for the API
+  countersign send +4915112345678               send a code through a running server, and check it
+  countersign config default > countersign.toml every setting, with its default and its meaning
+  countersign doctor                            what this configuration means, and whether it works
+
+Settings come from a file (--config), the environment (COUNTERSIGN_SERVER__PORT=9000, also from .env), and flags.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the server (the default)
+    Serve(serve::Arguments),
+    /// Bring the database's tables up to date
+    Migrate(migrate::Arguments),
+    /// Show, check or explain the configuration
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Make, list and revoke keys for the API
+    #[command(subcommand)]
+    Client(client::Command),
+    /// Send a code through a running server, ask for it, and check it
+    Send(send::Arguments),
+    /// Check that everything this configuration names is there and works
+    Doctor(doctor::Arguments),
+}
+
+/// Why a command did not work.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// Exit code 2.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Exit code 1.
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Failure {
+        match error {
+            BuildError::Config(error) => Failure::Config(error),
+            other => Failure::Other(other.into()),
+        }
+    }
+}
+
+/// Runs the command that the process was started with. `env_file_error`: what is wrong with `.env`, if anything is.
+pub fn run(env_file_error: Option<String>) -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Some(error) = env_file_error {
+        terminal::complain(&format!(".env is not used: {error}"));
+    }
+    let config = arguments.config.as_deref();
+    let result = match arguments.command.unwrap_or(Command::Serve(serve::Arguments::default())) {
+        Command::Serve(arguments) => serve::run(config, &arguments),
+        Command::Migrate(arguments) => load(config).and_then(|config| migrate::run(&config, &arguments)),
+        Command::Config(command) => config::run(config, &command),
+        Command::Client(command) => load(config).and_then(|config| client::run(&config, &command)),
+        Command::Send(arguments) => load(config).and_then(|config| send::run(&config, &arguments)),
+        Command::Doctor(arguments) => doctor::run(config, &arguments),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => {
+            terminal::complain(&failure.to_string());
+            match failure {
+                Failure::Config(_) => ExitCode::from(2),
+                Failure::Other(_) => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn load(file: Option<&std::path::Path>) -> Result<Config, Failure> {
+    Ok(Config::load(file, &Flags::default())?)
+}

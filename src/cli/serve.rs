@@ -1,0 +1,189 @@
+//! `countersign serve`: the server, from its first start to a clean stop.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::app::{App, make_data_dir};
+use crate::cli::{Failure, terminal};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, ConfigError, DEFAULT_SERVICE, Flags, Mode};
+use crate::db::client::{Clients, Scope};
+use crate::http::server::Server;
+use crate::http::tls::Tls;
+use crate::http::{self, page};
+use crate::secret::SystemEntropy;
+use crate::{db, telemetry};
+
+/// How often old rows are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(2);
+/// The key that the first start in dev mode makes, in the data directory.
+pub const FIRST_KEY_FILE: &str = "first-client.key";
+
+#[derive(clap::Args, Default)]
+pub struct Arguments {
+    /// Address or name to listen on
+    #[arg(long)]
+    host: Option<String>,
+    /// Port to listen on; 0 lets the system choose
+    #[arg(long, short)]
+    port: Option<u16>,
+}
+
+pub fn run(file: Option<&Path>, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let flags = Flags { host: arguments.host.clone(), port: arguments.port };
+    let config = Config::load(file, &flags)?;
+    telemetry::log(config.log.format, &config.log.filter).map_err(|error| ConfigError::rule("log.filter", error.to_string()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot start")?;
+    runtime.block_on(serve(&config))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(config: &Config) -> Result<(), Failure> {
+    let tls = tls(config)?;
+    let public = listen("server", &config.server.host, config.server.port).await?;
+    let admin = listen("admin", &config.admin.host, config.admin.port).await?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", address(&config.server.host, &public)?);
+    let (stop, stopping) = watch::channel(false);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let app = App::build(config, Arc::clone(&clock), Arc::new(SystemEntropy), stopping.clone(), url.clone())?;
+    let first_key = first_key(config)?;
+    let resumed = app.engine.resume().await.context("the messages that a restart left could not be read")?;
+    if resumed > 0 {
+        tracing::info!(messages = resumed, "sending what the last run left queued");
+    }
+    welcome(config, &url, &address(&config.admin.host, &admin)?, first_key.as_deref());
+
+    let server = |listener, router, tls| Server {
+        listener,
+        router,
+        app: Arc::clone(&app),
+        tls,
+        max_connections: config.server.max_connections,
+        header_timeout: config.server.header_timeout.0,
+        drain_timeout: config.server.drain_timeout.0,
+    };
+    let public = tokio::spawn(server(public, http::public(&app), tls.clone()).run(stopping.clone()));
+    let admin = tokio::spawn(server(admin, http::admin(&app), None).run(stopping.clone()));
+    let sweeper = tokio::spawn(sweep(Arc::clone(&app), clock, config.store.retention.0, stopping));
+    wait_for_signal(tls.as_deref()).await.context("signals cannot be received")?;
+    tracing::info!("stopping: requests under way may finish");
+    let _ = stop.send(true);
+    for task in [public, admin, sweeper] {
+        task.await.context("a server task died")?;
+    }
+    app.dispatcher.drain().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn tls(config: &Config) -> Result<Option<Arc<Tls>>, Failure> {
+    let (Some(certificate), Some(key)) = (&config.server.tls_certificate_file, &config.server.tls_key_file) else { return Ok(None) };
+    let tls = Tls::open(certificate, key).map_err(|error| ConfigError::rule("server.tls_certificate_file", error.to_string()))?;
+    Ok(Some(Arc::new(tls)))
+}
+
+async fn listen(section: &str, host: &str, port: u16) -> Result<TcpListener, Failure> {
+    let bare = host.trim_matches(['[', ']']);
+    let listener = TcpListener::bind((bare, port)).await;
+    Ok(listener.map_err(|error| ConfigError::rule(format!("{section}.port"), format!("cannot listen on {host}:{port}: {error}")))?)
+}
+
+fn address(host: &str, listener: &TcpListener) -> Result<String, Failure> {
+    let port = listener.local_addr().context("a listener without an address")?.port();
+    Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+}
+
+/// In dev mode a first start makes a client, so that the lines that are printed work as they stand.
+fn first_key(config: &Config) -> Result<Option<String>, Failure> {
+    if config.mode != Mode::Dev {
+        return Ok(None);
+    }
+    let file = config.data_dir.join(FIRST_KEY_FILE);
+    if let Ok(key) = fs::read_to_string(&file) {
+        return Ok(Some(key.trim().to_owned()));
+    }
+    make_data_dir(config)?;
+    db::migrate(&config.database()).context("the database cannot be opened")?;
+    let clients = Clients::new(&config.database());
+    if !clients.list().context("the clients cannot be read")?.is_empty() {
+        return Ok(None);
+    }
+    let made = clients.create(DEFAULT_SERVICE, "first run", &Scope::ALL, &SystemEntropy, SystemClock.now());
+    let (_, key) = made.context("the first client could not be made")?;
+    write_private(&file, key.expose()).map_err(|error| anyhow!("cannot write {}: {error}", file.display()))?;
+    Ok(Some(key.expose().clone()))
+}
+
+fn write_private(file: &PathBuf, text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?.write_all(text.as_bytes())
+}
+
+fn welcome(config: &Config, url: &str, admin: &str, first_key: Option<&str>) {
+    tracing::info!(url, admin, mode = ?config.mode, "countersign {} is listening", env!("CARGO_PKG_VERSION"));
+    if config.mode != Mode::Dev {
+        return;
+    }
+    terminal::say(&format!("\n{} is running in dev mode: codes are shown, nothing is sent.\n", terminal::bold("Countersign")));
+    terminal::say(&format!("  Inbox    {}", terminal::bold(&format!("{url}/dev/inbox"))));
+    terminal::say(&format!("  API      {url}/docs"));
+    terminal::say(&format!("  Metrics  http://{admin}/metrics"));
+    match first_key {
+        Some(key) => {
+            terminal::say(&format!("  Key      {key}\n\nSend a code, read it in the inbox, check it:\n"));
+            terminal::say(&format!("  {}", page::start_example(url, key)));
+            terminal::say(&format!("  {}\n", page::check_example(url, key)));
+        }
+        None => terminal::say("\nMake a key for the API: countersign client create\n"),
+    }
+}
+
+async fn sweep(app: Arc<App>, clock: Arc<dyn Clock>, retention: Duration, mut stopping: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP_EVERY) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+        let now = clock.now();
+        // Each step is a transition of its own: requests pass between two of them.
+        loop {
+            match app.engine.store.sweep(now - retention, now).await {
+                Ok(0) => break,
+                Ok(_) if *stopping.borrow() => return,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "old rows could not be removed");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Returns at SIGTERM or SIGINT. SIGHUP reads the certificate again.
+async fn wait_for_signal(tls: Option<&Tls>) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hang_up.recv() => match tls.map(Tls::reload) {
+                Some(Ok(())) => tracing::info!("the certificate was read again"),
+                Some(Err(error)) => tracing::error!(%error, "the certificate in use stays"),
+                None => tracing::info!("nothing to read again: no certificate is configured"),
+            },
+        }
+    }
+}

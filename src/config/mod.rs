@@ -1,0 +1,283 @@
+//! The configuration: what may be set, where it may come from, and what happens when it is wrong.
+//!
+//! `config.default.toml` is the reference and the default at once. Seen only by `app.rs` and the command line; domain code
+//! gets a checked [`crate::verification::policy::Policy`] and never a section of this.
+
+mod secrets;
+mod server;
+mod service;
+mod values;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+use crate::db::Synchronous;
+use crate::telemetry::LogFormat;
+use crate::verification::policy::Policy;
+
+pub use secrets::{PEPPER_FILE, SecretsConfig};
+pub use server::{AdminConfig, ServerConfig};
+pub use service::ServiceConfig;
+pub use values::{DurationText, QuotaText};
+
+/// The reference, embedded.
+pub const DEFAULT_TOML: &str = include_str!("../../config.default.toml");
+/// The service that always exists.
+pub const DEFAULT_SERVICE: &str = "default";
+
+/// What kind of place this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// One developer's machine: codes are shown.
+    Dev,
+    /// Everything else.
+    Production,
+}
+
+/// On, off, or on in dev mode only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Switch {
+    /// On in dev mode.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+impl<'de> Deserialize<'de> for Switch {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Switch, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Flag(bool),
+            Word(String),
+        }
+        match Raw::deserialize(deserializer)? {
+            Raw::Flag(true) => Ok(Switch::On),
+            Raw::Flag(false) => Ok(Switch::Off),
+            Raw::Word(word) if word == "auto" => Ok(Switch::Auto),
+            Raw::Word(_) => Err(serde::de::Error::custom("expected true, false or \"auto\"")),
+        }
+    }
+}
+
+impl Serialize for Switch {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Switch::Auto => serializer.serialize_str("auto"),
+            Switch::On => serializer.serialize_bool(true),
+            Switch::Off => serializer.serialize_bool(false),
+        }
+    }
+}
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Dev or production.
+    pub mode: Mode,
+    /// Where files are kept.
+    pub data_dir: PathBuf,
+    /// The public listener.
+    pub server: ServerConfig,
+    /// The private listener.
+    pub admin: AdminConfig,
+    /// Logs.
+    pub log: LogConfig,
+    /// The embedded database.
+    pub store: StoreConfig,
+    /// Server keys.
+    pub secrets: SecretsConfig,
+    /// The console provider.
+    pub console: ConsoleConfig,
+    /// The tutorials' routes.
+    pub tutorial: TutorialConfig,
+    /// Dev mode.
+    pub dev: DevConfig,
+    /// Services by name; `default` among them. Complete: presets and inheritance are worked in ([`service::resolve`]).
+    #[serde(deserialize_with = "service::skip")]
+    pub service: BTreeMap<String, ServiceConfig>,
+    /// Limits over all services.
+    pub limits: AllServicesConfig,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// How lines look.
+    pub format: LogFormat,
+    /// Which lines are written.
+    pub filter: String,
+}
+
+/// `[store]`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreConfig {
+    /// The file.
+    pub path: PathBuf,
+    /// How durable an answer is.
+    pub synchronous: Synchronous,
+    /// How long ended verifications are kept.
+    pub retention: DurationText,
+}
+
+/// `[console]`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsoleConfig {
+    /// Whether messages are printed.
+    pub print: bool,
+}
+
+/// `[tutorial]`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TutorialConfig {
+    /// Whether the routes exist.
+    pub api: Switch,
+}
+
+/// `[dev]`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DevConfig {
+    /// Fixed codes by destination.
+    #[serde(default)]
+    pub test_destinations: BTreeMap<String, crate::secret::Redacted<String>>,
+    /// Messages that the inbox keeps.
+    pub inbox_size: usize,
+}
+
+/// `[limits]`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AllServicesConfig {
+    /// Messages to one destination.
+    pub destination: QuotaText,
+}
+
+/// Flags of the command line, the strongest layer.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Flags {
+    /// `--host`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// `--port`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}
+
+/// What is wrong with the configuration: the key, the rule, and where the value came from.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Unreadable, unknown or of the wrong type.
+    #[error("{0}")]
+    Value(#[from] Box<figment::Error>),
+    /// Outside its range, or not allowed together with something else.
+    #[error("{key}: {rule}")]
+    Rule {
+        /// The key, with its section.
+        key: String,
+        /// The rule.
+        rule: String,
+    },
+    /// The file named does not exist.
+    #[error("the configuration file {0} does not exist")]
+    NoFile(String),
+}
+
+impl ConfigError {
+    /// A broken rule.
+    pub fn rule(key: impl Into<String>, rule: impl Into<String>) -> ConfigError {
+        ConfigError::Rule { key: key.into(), rule: rule.into() }
+    }
+}
+
+impl Config {
+    /// Reads every layer and checks the whole.
+    pub fn load(file: Option<&Path>, flags: &Flags) -> Result<Config, ConfigError> {
+        let file = match file {
+            Some(file) if !file.exists() => return Err(ConfigError::NoFile(file.display().to_string())),
+            Some(file) => Some(file.to_owned()),
+            None => Some(PathBuf::from("countersign.toml")).filter(|file| file.exists()),
+        };
+        let mut own = Figment::new();
+        if let Some(file) = file {
+            own = own.merge(Toml::file_exact(file));
+        }
+        let own = own
+            .merge(Env::prefixed("COUNTERSIGN_").ignore(&["config"]).split("__"))
+            .merge(Env::raw().only(&["host", "port"]).map(|name| format!("server.{}", name.as_str().to_ascii_lowercase()).into()))
+            .merge(Serialized::default("server", flags));
+        Config::from_layers(own)
+    }
+
+    /// The embedded default with `toml` over it and nothing else: no environment, no files.
+    pub fn from_toml(toml: &str) -> Result<Config, ConfigError> {
+        Config::from_layers(Figment::from(Toml::string(toml)))
+    }
+
+    fn from_layers(own: Figment) -> Result<Config, ConfigError> {
+        let reference = Figment::from(Toml::string(DEFAULT_TOML));
+        let services = service::resolve(&reference, &own)?;
+        let mut config: Config = reference.merge(own).extract().map_err(Box::new)?;
+        config.service = services;
+        config.server.host = server::host_of(&config.server.host)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The checked rules by service.
+    pub fn policies(&self) -> Result<Vec<Arc<Policy>>, ConfigError> {
+        let services = self.service.iter();
+        services.map(|(name, service)| service.policy(name, self.mode).map(Arc::new)).collect()
+    }
+
+    /// Where the database is.
+    pub fn database(&self) -> PathBuf {
+        self.data_dir.join(&self.store.path)
+    }
+
+    /// Whether the tutorials' routes exist.
+    pub fn tutorial_api(&self) -> bool {
+        match self.tutorial.api {
+            Switch::Auto => self.mode == Mode::Dev,
+            Switch::On => true,
+            Switch::Off => false,
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.server.check(self.mode)?;
+        self.admin.check()?;
+        if self.mode == Mode::Production && !self.dev.test_destinations.is_empty() {
+            return Err(ConfigError::rule("dev.test_destinations", "fixed codes exist in dev mode only (mode = \"dev\")"));
+        }
+        for (destination, code) in &self.dev.test_destinations {
+            if crate::secret::Code::parse(code.expose()).is_err() {
+                return Err(ConfigError::rule(format!("dev.test_destinations.\"{destination}\""), "must be 6 to 10 digits"));
+            }
+        }
+        if !(1..=100_000).contains(&self.dev.inbox_size) {
+            return Err(ConfigError::rule("dev.inbox_size", "must be from 1 to 100000"));
+        }
+        let quota = self.limits.destination.0;
+        if quota.count == 0 || quota.count > crate::verification::policy::WINDOW_COUNT_MAX {
+            return Err(ConfigError::rule("limits.destination", "must allow 1 to 100 messages"));
+        }
+        if self.store.retention.0 < crate::verification::policy::LIFE_MAX {
+            return Err(ConfigError::rule("store.retention", "must be at least 1h: verifications may live that long"));
+        }
+        self.policies().map(drop)
+    }
+}

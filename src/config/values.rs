@@ -1,0 +1,81 @@
+//! Values with a spelling of their own: durations ("5m") and limits ("5/10m").
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::verification::limit::Quota;
+
+/// A duration, written "90s", "5m", "24h", "30d" or "1h 30m".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DurationText(pub Duration);
+
+/// A limit, written "COUNT/DURATION".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuotaText(pub Quota);
+
+impl fmt::Display for DurationText {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(formatter)
+    }
+}
+
+impl fmt::Display for QuotaText {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.0.count, humantime::format_duration(self.0.per))
+    }
+}
+
+impl Serialize for DurationText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for QuotaText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for DurationText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<DurationText, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        duration(&text).map(DurationText).map_err(de::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for QuotaText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<QuotaText, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        quota(&text).map(QuotaText).map_err(de::Error::custom)
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| format!("\"{text}\" is no duration such as \"90s\", \"5m\", \"24h\" or \"30d\""))
+}
+
+fn quota(text: &str) -> Result<Quota, String> {
+    let wrong = || format!("\"{text}\" is no limit such as \"5/10m\" (COUNT/DURATION)");
+    let (count, per) = text.split_once('/').ok_or_else(wrong)?;
+    let count = count.trim().parse().map_err(|_| wrong())?;
+    let per = duration(per.trim()).map_err(|_| wrong())?;
+    if count == 0 || per.is_zero() { Err(wrong()) } else { Ok(Quota { count, per }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_read_and_written_the_same() {
+        let limit = quota("5/10m").expect("a limit");
+        assert_eq!(limit, Quota { count: 5, per: Duration::from_secs(600) });
+        assert_eq!(QuotaText(limit).to_string(), "5/10m");
+        for wrong in ["", "5", "5/", "/10m", "0/10m", "5/0s", "-1/10m", "five/10m"] {
+            assert!(quota(wrong).is_err(), "{wrong}");
+        }
+    }
+}

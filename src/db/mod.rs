@@ -1,0 +1,115 @@
+//! Durable data: opening the database, bringing its tables up to date, and the plain tables beside the verifications.
+
+pub mod client;
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+/// Migrations in the order in which they are applied. The name is what `countersign migrate` shows.
+const MIGRATIONS: &[(&str, &str)] = &[("0001_first", include_str!("../../migrations/sqlite/0001_first.sql"))];
+
+/// How long a statement waits for another process (the CLI) that writes to the same file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// SQLite said no.
+    #[error("the database {path} failed: {source}")]
+    Sqlite {
+        /// The file.
+        path: String,
+        /// What it said.
+        source: rusqlite::Error,
+    },
+    /// Made by a newer version.
+    #[error("the database {path} has migration {found}, this version knows {known}: run the newer version")]
+    Newer {
+        /// The file.
+        path: String,
+        /// Migrations that it has.
+        found: usize,
+        /// Migrations that this version has.
+        known: usize,
+    },
+}
+
+/// How durable a commit is when it returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Synchronous {
+    /// On the disk.
+    Full,
+    /// On the disk a moment later; a power cut can lose the last moments.
+    Normal,
+}
+
+/// One applied or waiting migration.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Migration {
+    /// Its file's name.
+    pub name: &'static str,
+    /// Whether the database has it.
+    pub applied: bool,
+}
+
+/// A connection with the settings that every user of the file shares.
+pub fn connect(path: &Path, synchronous: Synchronous) -> Result<Connection, DatabaseError> {
+    let failed = |source| DatabaseError::Sqlite { path: path.display().to_string(), source };
+    let connection = Connection::open(path).map_err(failed)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    let synchronous = match synchronous {
+        Synchronous::Full => "FULL",
+        Synchronous::Normal => "NORMAL",
+    };
+    // The log is written back every 4,000 pages (16 MB): rarely enough to be cheap, often enough to be short.
+    let settings = format!(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA wal_autocheckpoint = 4000; \
+         PRAGMA journal_size_limit = 67108864; PRAGMA foreign_keys = ON; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;"
+    );
+    connection.execute_batch(&settings).map_err(failed)?;
+    Ok(connection)
+}
+
+/// Applies what is missing, all or nothing, and returns the names of what it applied.
+pub fn migrate(path: &Path) -> Result<Vec<&'static str>, DatabaseError> {
+    restrict(path);
+    let failed = |source| DatabaseError::Sqlite { path: path.display().to_string(), source };
+    let connection = connect(path, Synchronous::Full)?;
+    // Two processes that start at once: the second waits here, then finds nothing to do.
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
+    let found = version(&connection).map_err(failed)?;
+    if found > MIGRATIONS.len() {
+        let path = path.display().to_string();
+        return Err(DatabaseError::Newer { path, found, known: MIGRATIONS.len() });
+    }
+    let missing = &MIGRATIONS[found..];
+    for (_, sql) in missing {
+        connection.execute_batch(sql).map_err(failed)?;
+    }
+    connection.pragma_update(None, "user_version", MIGRATIONS.len()).map_err(failed)?;
+    connection.execute_batch("COMMIT").map_err(failed)?;
+    Ok(missing.iter().map(|(name, _)| *name).collect())
+}
+
+/// Every migration, and whether the database has it.
+pub fn migrations(path: &Path) -> Result<Vec<Migration>, DatabaseError> {
+    let failed = |source| DatabaseError::Sqlite { path: path.display().to_string(), source };
+    let found = if path.exists() { version(&connect(path, Synchronous::Full)?).map_err(failed)? } else { 0 };
+    let known = MIGRATIONS.iter().enumerate();
+    Ok(known.map(|(index, (name, _))| Migration { name, applied: index < found }).collect())
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<usize> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Makes the file readable by its owner only, before SQLite makes it for everybody.
+fn restrict(path: &Path) {
+    use std::os::unix::fs::OpenOptionsExt;
+    // An existing file keeps the mode that its owner gave it; another failure shows when SQLite opens the file.
+    let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+}

@@ -1,0 +1,36 @@
+//! The provider of dev mode: shows messages on standard output instead of sending them. Refused in production, where a
+//! code on a console is a code in a log.
+
+use std::io::Write;
+
+use async_trait::async_trait;
+
+use crate::delivery::message::Message;
+use crate::delivery::provider::{MessageProvider, SendError};
+use crate::verification::model::Channel;
+
+/// Prints, or only pretends to have sent.
+pub struct Console {
+    /// Whether to print.
+    pub print: bool,
+}
+
+#[async_trait]
+impl MessageProvider for Console {
+    fn name(&self) -> &'static str {
+        "console"
+    }
+
+    fn channels(&self) -> &'static [Channel] {
+        &Channel::ALL
+    }
+
+    async fn send(&self, message: &Message) -> Result<String, SendError> {
+        if self.print {
+            let mut out = std::io::stdout().lock();
+            // A closed standard output is no reason to fail: the inbox has the message.
+            let _ = writeln!(out, "{} to {}: {}", message.channel, message.to, message.body);
+        }
+        Ok(format!("console-{}-{}", message.verification.simple(), message.number))
+    }
+}

@@ -1,0 +1,134 @@
+//! The courier: a bounded queue and workers for each provider, and a report to the store for each message.
+//!
+//! A start never waits for a provider. The verification's row says `queued` until the report arrives, so what a crash
+//! interrupts is sent by the next start of the server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::task::JoinHandle;
+
+use crate::clock::Clock;
+use crate::delivery::inbox::Inbox;
+use crate::delivery::message::Renderer;
+use crate::delivery::provider::{MessageProvider, SendError};
+use crate::telemetry::Metrics;
+use crate::verification::courier::{Courier, Parcel, QueueFull};
+use crate::verification::model::Channel;
+use crate::verification::store::{Delivered, Store};
+
+/// Messages that may wait for one provider.
+const QUEUE: usize = 16_384;
+/// Messages that one provider is asked to send at once.
+const AT_ONCE: usize = 64;
+/// A provider that has not answered by then has perhaps sent.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the workers share.
+pub struct Tools {
+    /// Hears what became of messages.
+    pub store: Arc<dyn Store>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Texts.
+    pub renderer: Renderer,
+    /// Dev mode only.
+    pub inbox: Option<Arc<Inbox>>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+struct Lane {
+    provider: Arc<dyn MessageProvider>,
+    queue: mpsc::Sender<Parcel>,
+}
+
+/// Queues messages for the first provider that serves their channel.
+pub struct Dispatcher {
+    lanes: std::sync::RwLock<Vec<Lane>>,
+    workers: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Dispatcher {
+    /// Starts a worker for each provider. Must be called within the runtime.
+    pub fn new(providers: Vec<Arc<dyn MessageProvider>>, tools: Tools) -> Dispatcher {
+        let tools = Arc::new(tools);
+        let (mut lanes, mut workers) = (Vec::new(), Vec::new());
+        for provider in providers {
+            let (queue, parcels) = mpsc::channel(QUEUE);
+            workers.push(tokio::spawn(work(Arc::clone(&provider), parcels, Arc::clone(&tools))));
+            lanes.push(Lane { provider, queue });
+        }
+        Dispatcher { lanes: std::sync::RwLock::new(lanes), workers: Mutex::new(workers) }
+    }
+
+    /// Takes no more, and returns once everything queued was handed over.
+    pub async fn drain(&self) {
+        if let Ok(mut lanes) = self.lanes.write() {
+            lanes.clear();
+        }
+        for worker in self.workers.lock().await.drain(..) {
+            if worker.await.is_err() {
+                tracing::error!("a delivery worker died");
+            }
+        }
+    }
+}
+
+impl Courier for Dispatcher {
+    fn serves(&self, channel: Channel) -> bool {
+        self.lanes.read().is_ok_and(|lanes| lanes.iter().any(|lane| lane.provider.channels().contains(&channel)))
+    }
+
+    fn dispatch(&self, parcel: Parcel) -> Result<(), QueueFull> {
+        let lanes = self.lanes.read().map_err(|_| QueueFull)?;
+        let channel = parcel.verification.channel;
+        let lane = lanes.iter().find(|lane| lane.provider.channels().contains(&channel)).ok_or(QueueFull)?;
+        lane.queue.try_send(parcel).map_err(|_| QueueFull)
+    }
+}
+
+async fn work(provider: Arc<dyn MessageProvider>, mut parcels: mpsc::Receiver<Parcel>, tools: Arc<Tools>) {
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    while let Some(parcel) = parcels.recv().await {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let (provider, tools) = (Arc::clone(&provider), Arc::clone(&tools));
+        tokio::spawn(async move {
+            deliver(provider.as_ref(), parcel, &tools).await;
+            drop(place);
+        });
+    }
+    // All places: the last message has been reported.
+    let _ = places.acquire_many(AT_ONCE as u32).await;
+}
+
+async fn deliver(provider: &dyn MessageProvider, parcel: Parcel, tools: &Tools) {
+    let result = send(provider, &parcel, tools).await;
+    let verification = &parcel.verification;
+    tools.metrics.sent(provider.name(), verification, result.is_ok());
+    if let Err(error) = &result {
+        tracing::warn!(verification = %verification.id, message = verification.sends, provider = provider.name(), %error, "not delivered");
+    }
+    let delivered = Delivered {
+        id: verification.id,
+        message: verification.sends,
+        result: result.map(|reference| (provider.name().to_owned(), reference)).map_err(|error| error.to_string()),
+        now: tools.clock.now(),
+    };
+    if let Err(error) = tools.store.delivered(delivered).await {
+        tracing::warn!(%error, verification = %verification.id, "a delivery could not be noted");
+    }
+}
+
+async fn send(provider: &dyn MessageProvider, parcel: &Parcel, tools: &Tools) -> Result<String, SendError> {
+    let now = tools.clock.now();
+    let message = tools.renderer.render(parcel, now).map_err(|error| SendError::Unavailable(format!("the text does not render: {error}")))?;
+    if let Some(inbox) = &tools.inbox {
+        inbox.add(&message, provider.name());
+    }
+    match tokio::time::timeout(SEND_TIMEOUT, provider.send(&message)).await {
+        Ok(result) => result,
+        Err(_) => Err(SendError::Uncertain(format!("no answer within {} s", SEND_TIMEOUT.as_secs()))),
+    }
+}

@@ -1,0 +1,85 @@
+//! The messages that dev mode shows: the last few, in memory, with a stream of new ones.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use tokio::sync::broadcast;
+
+use crate::delivery::message::Message;
+
+/// A message as the inbox shows it: the only place where a code is given out, and only in dev mode.
+#[derive(Clone, Serialize)]
+pub struct InboxMessage {
+    /// Verification and number of the message: `ID.1`, `ID.2` …
+    pub id: String,
+    /// The verification's id.
+    pub verification: String,
+    /// Where it went, in full.
+    pub to: String,
+    /// How.
+    pub channel: String,
+    /// By whom.
+    pub provider: String,
+    /// The service's brand.
+    pub sender: String,
+    /// Of a mail.
+    pub subject: Option<String>,
+    /// The whole text.
+    pub body: String,
+    /// The code.
+    pub code: String,
+    /// RFC 3339.
+    pub created_at: String,
+}
+
+/// The last messages, newest first.
+pub struct Inbox {
+    size: usize,
+    messages: Mutex<VecDeque<InboxMessage>>,
+    arrivals: broadcast::Sender<InboxMessage>,
+}
+
+impl Inbox {
+    /// An inbox of the last `size` messages.
+    pub fn new(size: usize) -> Inbox {
+        Inbox { size, messages: Mutex::default(), arrivals: broadcast::channel(64).0 }
+    }
+
+    /// Adds a message that `provider` takes.
+    pub fn add(&self, message: &Message, provider: &str) {
+        let entry = InboxMessage {
+            id: format!("{}.{}", message.verification, message.number),
+            verification: message.verification.to_string(),
+            to: message.to.clone(),
+            channel: message.channel.to_string(),
+            provider: provider.to_owned(),
+            sender: message.brand.clone(),
+            subject: message.subject.clone(),
+            body: message.body.clone(),
+            code: message.code.expose().to_owned(),
+            created_at: message.created_at.to_string(),
+        };
+        if self.arrivals.receiver_count() > 0 {
+            let _ = self.arrivals.send(entry.clone());
+        }
+        let mut messages = self.messages();
+        messages.push_front(entry);
+        messages.truncate(self.size);
+    }
+
+    /// The newest `limit` messages, to one destination if one is named.
+    pub fn newest(&self, to: Option<&str>, limit: usize) -> Vec<InboxMessage> {
+        let messages = self.messages();
+        messages.iter().filter(|message| to.is_none_or(|to| message.to == to)).take(limit).cloned().collect()
+    }
+
+    /// Messages from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<InboxMessage> {
+        self.arrivals.subscribe()
+    }
+
+    fn messages(&self) -> MutexGuard<'_, VecDeque<InboxMessage>> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,261 @@
+//! What handlers take from a request: strict JSON, strict queries, ids, and who calls.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use ipnet::IpNet;
+use serde::de::DeserializeOwned;
+
+use crate::app::App;
+use crate::db::client::{Client, Scope};
+use crate::http::problem::{Problem, ProblemCode};
+use crate::verification::VerificationId;
+use crate::verification::request::{self, Caller};
+
+/// Longest body, in bytes (INP-04).
+pub const BODY_MAX_BYTES: usize = 64 * 1024;
+/// A body must arrive whole within this; the request's own time-out is longer.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The address at the other end of the connection. Put into each request by the accept loop.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+/// A JSON body of exactly the documented shape: unknown and duplicate fields, and wrong types, are refused by name (INP-01).
+pub struct StrictJson<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for StrictJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            return Err(Problem::new(ProblemCode::UnsupportedMediaType).detail("Send Content-Type: application/json."));
+        }
+        let bytes = body(request).await?;
+        parse_json(&bytes).map(StrictJson)
+    }
+}
+
+/// The whole body, if it is short enough and comes soon enough.
+pub async fn body(request: Request) -> Result<bytes::Bytes, Problem> {
+    let limited = Limited::new(request.into_body(), BODY_MAX_BYTES);
+    match tokio::time::timeout(BODY_TIMEOUT, limited.collect()).await {
+        Err(_) => Err(Problem::new(ProblemCode::RequestTimeout).detail("The body did not arrive within 10 s.")),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Problem::new(ProblemCode::BodyTooLarge).detail("The body must not be longer than 64 KiB."))
+        }
+        Ok(Err(_)) => Err(Problem::new(ProblemCode::InvalidBody).detail("The body broke off.")),
+    }
+}
+
+/// Parses JSON; says which field is wrong and how, and never repeats a value.
+pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        describe(&error.inner().to_string(), Some(path).filter(|path| path != "."))
+    })?;
+    deserializer.end().map_err(|_| Problem::new(ProblemCode::InvalidBody).detail("Something follows the JSON value."))?;
+    Ok(parsed)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json")
+}
+
+/// Turns serde's words into ours: they name the field in backticks, and may repeat the value after "invalid type".
+fn describe(error: &str, path: Option<String>) -> Problem {
+    let quoted = error.split('`').nth(1).map(str::to_owned);
+    let problem = Problem::new(ProblemCode::InvalidBody);
+    if error.starts_with("unknown field") {
+        let field = quoted.unwrap_or_default();
+        return problem.detail(format!("{} is not a field of this request", shortened(&field))).field(shortened(&field));
+    }
+    if error.starts_with("missing field") {
+        let field = quoted.unwrap_or_default();
+        return problem.detail(format!("{field} is missing")).field(field);
+    }
+    if error.starts_with("duplicate field") {
+        let field = quoted.unwrap_or_default();
+        return problem.detail(format!("{field} is given twice")).field(field);
+    }
+    if error.starts_with("invalid type") || error.starts_with("invalid value") || error.starts_with("unknown variant") {
+        let expected = error.split("expected ").nth(1).map(|text| text.split(" at line").next().unwrap_or(text)).unwrap_or("another type");
+        let field = path.unwrap_or_else(|| "body".into());
+        return problem.detail(format!("{field} must be {expected}")).field(field);
+    }
+    match path {
+        // Messages of our own types.
+        Some(field) if !error.contains("EOF") && !error.contains("line") => problem.detail(format!("{field} {error}")).field(field),
+        _ => problem.detail("The body is not valid JSON."),
+    }
+}
+
+fn shortened(name: &str) -> String {
+    name.chars().filter(|character| !character.is_control()).take(40).collect()
+}
+
+/// A query string of exactly the documented shape.
+pub struct StrictQuery<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for StrictQuery<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Problem> {
+        let query = axum::extract::Query::<T>::try_from_uri(&parts.uri);
+        query.map(|query| StrictQuery(query.0)).map_err(|error| {
+            use std::error::Error;
+            let text = error.source().map(ToString::to_string).unwrap_or_default();
+            let problem = describe(&text, None);
+            if text.starts_with("unknown field") || text.starts_with("missing field") || text.starts_with("duplicate field") {
+                problem
+            } else {
+                Problem::new(ProblemCode::InvalidBody).detail("The query string cannot be read: a value has the wrong type.")
+            }
+        })
+    }
+}
+
+/// The id in the path. What is no id names nothing.
+pub struct IdPath(pub VerificationId);
+
+impl FromRequestParts<Arc<App>> for IdPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<App>) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, state).await;
+        let id = text.ok().and_then(|Path(text)| uuid::Uuid::try_parse(&text).ok());
+        id.map(IdPath).ok_or_else(|| Problem::new(ProblemCode::NotFound))
+    }
+}
+
+/// The client whose key came with the request.
+pub struct Authenticated {
+    client: Arc<Client>,
+    idempotency_key: Option<String>,
+}
+
+impl Authenticated {
+    /// The caller, if the key has the scope. `ip` is the end user's address, as the client passed it.
+    pub fn caller(self, scope: Scope, ip: Option<IpAddr>) -> Result<Caller, Problem> {
+        if !self.client.scopes.contains(&scope) {
+            return Err(Problem::new(ProblemCode::Forbidden).detail(format!("The key lacks the scope {}.", scope.as_str())));
+        }
+        Ok(Caller {
+            service: self.client.service.clone(),
+            client: Some(self.client.id),
+            ip,
+            idempotency_key: self.idempotency_key,
+        })
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Authenticated {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let key = bearer(&parts.headers).ok_or_else(|| {
+            Problem::new(ProblemCode::Unauthorized).detail("Send Authorization: Bearer KEY (countersign client create).")
+        })?;
+        let client = app.keys.client_of(key).await.map_err(Problem::internal)?;
+        let client = client.ok_or_else(|| Problem::new(ProblemCode::Unauthorized).detail("The key is unknown or revoked."))?;
+        let idempotency_key = idempotency_key(&parts.headers)?;
+        Ok(Authenticated { client, idempotency_key })
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, key) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().unwrap_or_default();
+    request::idempotency_key(key)?;
+    Ok(Some(key.to_owned()))
+}
+
+/// The end user's address on public routes: the peer's, or, when that is a trusted proxy, the last address in
+/// `X-Forwarded-For` that is not one (ATT-10, A31). Other headers are never believed.
+pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+    let mut address = peer.to_canonical();
+    let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+    let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
+    for hop in hops.into_iter().rev() {
+        if !is_trusted(&address) {
+            break;
+        }
+        // A proxy that writes nonsense ends the chain: what stands before it cannot be trusted either.
+        let Ok(next) = hop.parse::<IpAddr>() else { break };
+        address = next.to_canonical();
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(peer: &str, forwarded: &[&str], trusted: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            headers.append("x-forwarded-for", value.parse().expect("a header value"));
+        }
+        let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().expect("a network")).collect();
+        client_address(peer.parse().expect("an address"), &headers, &trusted).to_string()
+    }
+
+    /// ATT-10, A31.
+    #[test]
+    fn forwarded_addresses_count_only_from_trusted_proxies() {
+        assert_eq!(address("198.51.100.7", &["203.0.113.9"], &[]), "198.51.100.7");
+        assert_eq!(address("10.0.0.1", &["203.0.113.9"], &["10.0.0.0/8"]), "203.0.113.9");
+        assert_eq!(address("10.0.0.1", &["1.2.3.4, 203.0.113.9, 10.0.0.2"], &["10.0.0.0/8"]), "203.0.113.9");
+        assert_eq!(address("10.0.0.1", &["1.2.3.4", "203.0.113.9"], &["10.0.0.0/8"]), "203.0.113.9");
+        assert_eq!(address("10.0.0.1", &["1.2.3.4, nonsense"], &["10.0.0.0/8"]), "10.0.0.1");
+        assert_eq!(address("::ffff:10.0.0.1", &["2001:db8::1"], &["10.0.0.0/8"]), "2001:db8::1");
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        #[expect(dead_code, reason = "only whether it parses counts")]
+        code: String,
+    }
+
+    /// INP-01: each mistake is named, and no value is repeated.
+    #[test]
+    fn mistakes_name_the_field_and_not_the_value() {
+        for (body, field, detail) in [
+            (r#"{"code":123456}"#, Some("code"), "code must be a string"),
+            (r#"{"code":null}"#, Some("code"), "code must be a string"),
+            (r#"{"code":["123456"]}"#, Some("code"), "code must be a string"),
+            (r#"{"code":{"$ne":""}}"#, Some("code"), "code must be a string"),
+            (r#"{"code":"1","code":"2"}"#, Some("code"), "code is given twice"),
+            (r#"{"code":"1","verified":true}"#, Some("verified"), "verified is not a field of this request"),
+            (r#"{}"#, Some("code"), "code is missing"),
+            (r#"{"code":"1"} x"#, None, "Something follows the JSON value."),
+            (r#"{"code":"#, None, "The body is not valid JSON."),
+            ("", None, "The body is not valid JSON."),
+            (r#"{"code":1e400}"#, None, "The body is not valid JSON."),
+        ] {
+            let problem = parse_json::<Sample>(body.as_bytes()).expect_err(body);
+            let shown = problem.body(String::new());
+            assert_eq!(shown.detail.as_deref(), Some(detail), "{body}");
+            assert_eq!(shown.field.as_deref(), field, "{body}");
+        }
+        let deep = "[".repeat(100_000);
+        assert!(parse_json::<Sample>(deep.as_bytes()).is_err());
+    }
+}

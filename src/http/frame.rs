@@ -1,0 +1,136 @@
+//! What is around every handler: a request id, a place among the requests under way, a time-out, a net for panics,
+//! security headers, one log line for a failure, and the metrics.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use tower::ServiceExt;
+
+use crate::app::App;
+use crate::http::page;
+use crate::http::problem::{Problem, ProblemCode};
+use crate::telemetry::RequestLabels;
+
+/// `Request-Id` of an answer, and `request_id` of a problem and of log lines.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const SECURITY_HEADERS: [(HeaderName, HeaderValue); 7] = [
+    (header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000; includeSubDomains")),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; \
+             form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'",
+        ),
+    ),
+    (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+];
+
+/// Answers one request. Never fails: whatever happens becomes an answer.
+#[expect(clippy::disallowed_methods, reason = "a duration for the metrics; nothing is decided by it")]
+pub async fn answer(app: Arc<App>, router: Router, request: Request) -> Response {
+    let started = Instant::now();
+    let request_id = request_id(&app, request.headers());
+    let method = request.method().clone();
+    let wants_page = page::is_wanted(request.headers());
+    let mut response = match app.places.try_acquire() {
+        Ok(_place) => guarded(router.oneshot(request), app.request_timeout, &request_id).await,
+        Err(_) => {
+            app.metrics.shed();
+            Problem::new(ProblemCode::Unavailable).retry_after(Duration::from_secs(1)).into_response()
+        }
+    };
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        if let Some(cause) = problem.cause() {
+            tracing::error!(request_id, cause, status = problem.status().as_u16(), "a request failed");
+        }
+        write_problem(&mut response, &problem, &request_id, wants_page);
+    }
+    finish(&mut response, &request_id);
+    let route = response.extensions_mut().remove::<MatchedPath>();
+    let labels = RequestLabels {
+        method: method_name(&method),
+        route: route.map_or_else(|| "none".to_owned(), |route| route.as_str().to_owned()),
+        status: response.status().as_u16(),
+    };
+    app.metrics.answered(&labels, started.elapsed().as_secs_f64());
+    response
+}
+
+/// Tells the frame which route answered. The path itself holds ids and is no label.
+pub async fn name_route(route: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if let Some(route) = route {
+        response.extensions_mut().insert(route);
+    }
+    response
+}
+
+async fn guarded<F>(work: F, limit: Duration, request_id: &str) -> Response
+where
+    F: Future<Output = Result<Response, std::convert::Infallible>>,
+{
+    match tokio::time::timeout(limit, AssertUnwindSafe(work).catch_unwind()).await {
+        Ok(Ok(Ok(response))) => response,
+        Ok(Ok(Err(never))) => match never {},
+        Ok(Err(_)) => {
+            // The panic's own message was logged by the hook; it may hold anything, so it goes no further (OPS-02).
+            tracing::error!(request_id, "a handler panicked");
+            Problem::new(ProblemCode::Internal).into_response()
+        }
+        Err(_) => Problem::new(ProblemCode::Unavailable).retry_after(Duration::from_secs(1)).into_response(),
+    }
+}
+
+fn request_id(app: &App, headers: &HeaderMap) -> String {
+    // A proxy's id is kept, so that its log and ours can be joined; anything odd is replaced.
+    let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
+    let plain = |id: &&str| (8..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    given.filter(plain).map(str::to_owned).unwrap_or_else(|| app.new_request_id())
+}
+
+fn write_problem(response: &mut Response, problem: &Problem, request_id: &str, wants_page: bool) {
+    let body = problem.body(request_id.to_owned());
+    if wants_page && let Some(html) = page::error(&body) {
+        *response.body_mut() = Body::from(html);
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    } else {
+        *response.body_mut() = Body::from(serde_json::to_vec(&body).unwrap_or_default());
+    }
+}
+
+fn finish(response: &mut Response, request_id: &str) {
+    let headers = response.headers_mut();
+    for (name, value) in SECURITY_HEADERS {
+        headers.entry(name).or_insert(value);
+    }
+    if let Ok(value) = HeaderValue::try_from(request_id) {
+        headers.insert(REQUEST_ID, value);
+    }
+}
+
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        // Anybody can invent methods; a label for each would fill the memory.
+        _ => "other",
+    }
+}

@@ -1,0 +1,82 @@
+//! Which client a key belongs to: a look-up that is remembered for a second, so that a revoked key dies within one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::{Clock, Timestamp};
+use crate::db::DatabaseError;
+use crate::db::client::{Client, Clients, KeyedClient, prefix_of};
+
+/// How long a look-up is remembered.
+const REMEMBERED: Duration = Duration::from_secs(1);
+/// How exactly the last use is noted.
+const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
+/// Prefixes remembered at most; then all are forgotten.
+const PREFIXES: usize = 10_000;
+
+#[derive(Clone)]
+struct Entry {
+    found: Option<(KeyedClient, Arc<Client>)>,
+    looked_up_at: Timestamp,
+    noted_at: Option<Timestamp>,
+}
+
+/// Keys, as the routes ask for them.
+pub struct Keys {
+    clients: Clients,
+    clock: Arc<dyn Clock>,
+    entries: Mutex<HashMap<String, Entry>>,
+}
+
+impl Keys {
+    /// The keys of these clients.
+    pub fn new(clients: Clients, clock: Arc<dyn Clock>) -> Keys {
+        Keys { clients, clock, entries: Mutex::default() }
+    }
+
+    /// The client with this very key, if it is not revoked.
+    pub async fn client_of(&self, key: &str) -> Result<Option<Arc<Client>>, DatabaseError> {
+        let Some(prefix) = prefix_of(key) else { return Ok(None) };
+        let now = self.clock.now();
+        let remembered = self.entries().get(prefix).cloned();
+        let entry = match remembered {
+            Some(entry) if now < entry.looked_up_at + REMEMBERED => entry,
+            earlier => self.look_up(prefix, earlier.and_then(|entry| entry.noted_at), now).await?,
+        };
+        let Some((keyed, client)) = entry.found.filter(|(keyed, _)| keyed.has_key(key)) else { return Ok(None) };
+        if entry.noted_at.is_none_or(|noted| now >= noted + USE_NOTED_EVERY) {
+            self.note_use(prefix, &keyed, now);
+        }
+        Ok(Some(client))
+    }
+
+    async fn look_up(&self, prefix: &str, noted_at: Option<Timestamp>, now: Timestamp) -> Result<Entry, DatabaseError> {
+        let (clients, owned) = (self.clients.clone(), prefix.to_owned());
+        let found = tokio::task::spawn_blocking(move || clients.by_prefix(&owned)).await.unwrap_or(Ok(None))?;
+        let found = found.map(|keyed| (keyed.clone(), Arc::new(keyed.client)));
+        let entry = Entry { found, looked_up_at: now, noted_at };
+        let mut entries = self.entries();
+        if entries.len() >= PREFIXES {
+            entries.clear();
+        }
+        entries.insert(prefix.to_owned(), entry.clone());
+        Ok(entry)
+    }
+
+    fn note_use(&self, prefix: &str, keyed: &KeyedClient, now: Timestamp) {
+        if let Some(entry) = self.entries().get_mut(prefix) {
+            entry.noted_at = Some(now);
+        }
+        let (clients, id) = (self.clients.clone(), keyed.client.id);
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = clients.used(id, now) {
+                tracing::warn!(%error, client = %id, "the use of a key could not be noted");
+            }
+        });
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

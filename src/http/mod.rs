@@ -1,0 +1,51 @@
+//! The faces of the server. They translate words and status codes, call the engine, and never decide.
+//!
+//! [`server`] accepts connections, [`frame`] is around every handler, [`problem`] is every failure; [`v1`] is the native
+//! API, [`tutorial`] the well-known tutorials' routes, [`dev`] the inbox, [`operation`] health and metrics.
+
+pub mod dev;
+pub mod extract;
+pub mod frame;
+pub mod keys;
+pub mod openapi;
+pub mod operation;
+pub mod page;
+pub mod problem;
+pub mod server;
+pub mod tls;
+pub mod tutorial;
+pub mod v1;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware;
+
+use crate::app::App;
+use problem::{Problem, ProblemCode};
+
+/// Every public route.
+pub fn public(app: &Arc<App>) -> Router {
+    let (v1, openapi) = v1::router();
+    let mut router = v1.merge(openapi::router(openapi)).merge(operation::health()).merge(page::router());
+    if app.tutorial_api {
+        router = router.merge(tutorial::router());
+    }
+    if app.inbox.is_some() {
+        router = router.merge(dev::router());
+    }
+    finish(router, app)
+}
+
+/// The admin listener's routes.
+pub fn admin(app: &Arc<App>) -> Router {
+    finish(operation::metrics().merge(operation::health()), app)
+}
+
+fn finish(router: Router<Arc<App>>, app: &Arc<App>) -> Router {
+    router
+        .fallback(|| async { Problem::new(ProblemCode::NotFound) })
+        .method_not_allowed_fallback(|| async { Problem::new(ProblemCode::MethodNotAllowed) })
+        .layer(middleware::from_fn(frame::name_route))
+        .with_state(Arc::clone(app))
+}

@@ -1,0 +1,43 @@
+//! Health and metrics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::http::problem::{Problem, ProblemCode};
+
+/// A store that has not answered by then is not ready.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// `/livez`: the process runs. `/readyz`: it can do its work.
+pub fn health() -> Router<Arc<App>> {
+    Router::new().route("/livez", get(async || Json(json!({ "status": "live" })))).route("/readyz", get(ready))
+}
+
+/// `/metrics`, for the admin listener only (OPS-03).
+pub fn metrics() -> Router<Arc<App>> {
+    Router::new().route("/metrics", get(metrics_page))
+}
+
+async fn ready(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+    let unavailable = |detail: &str| Problem::new(ProblemCode::Unavailable).detail(detail).retry_after(Duration::from_secs(1));
+    if *app.stopping.borrow() {
+        return Err(unavailable("The server is stopping."));
+    }
+    match tokio::time::timeout(PING_TIMEOUT, app.engine.store.ping()).await {
+        Ok(Ok(())) => Ok(Json(json!({ "status": "ready" }))),
+        Ok(Err(_)) | Err(_) => Err(unavailable("The store does not answer.")),
+    }
+}
+
+async fn metrics_page(State(app): State<Arc<App>>) -> impl IntoResponse {
+    let page = app.engine.metrics.page((app.store_queue_depth)());
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], page)
+}

@@ -1,0 +1,27 @@
+//! The native API: `/v1`, JSON, with a client's key.
+
+mod bodies;
+mod read;
+mod write;
+
+use std::sync::Arc;
+
+use axum::Router;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+
+/// The routes, and their description.
+pub fn router() -> (Router<Arc<App>>, OpenApi) {
+    OpenApiRouter::with_openapi(crate::http::openapi::frame())
+        .routes(routes!(write::start, read::list))
+        .routes(routes!(read::get))
+        .routes(routes!(write::check))
+        .routes(routes!(write::check_destination))
+        .routes(routes!(write::resend))
+        .routes(routes!(write::cancel))
+        .routes(routes!(write::release))
+        .split_for_parts()
+}

@@ -1,0 +1,22 @@
+//! Countersign: a self-hosted one-time-password server.
+//!
+//! The modules, in the order in which they are best read:
+//!
+//! - [`verification`]: the domain. One code, from start to its end; every rule lives here.
+//! - [`delivery`]: from a code to a message in somebody's hand.
+//! - [`http`]: the faces. They translate words and status codes, and never decide.
+//! - [`app`]: the only place that names concrete stores and providers: configuration in, application out.
+//! - [`cli`]: one file a command.
+//! - [`config`], [`db`], [`audit`], [`telemetry`], [`secret`], [`clock`]: what all of them stand on.
+
+pub mod app;
+pub mod audit;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod delivery;
+pub mod http;
+pub mod secret;
+pub mod telemetry;
+pub mod verification;

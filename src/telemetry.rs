@@ -1,0 +1,194 @@
+//! What the server tells about itself: metrics for machines, logs for people. Neither ever holds a code, a key or an
+//! address (OTP-09, LOG-02).
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use tracing_subscriber::EnvFilter;
+
+use crate::verification::Verification;
+use crate::verification::engine::{Started, Verdict};
+use crate::verification::limit::LimitName;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ServiceResult {
+    service: String,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SendLabels {
+    provider: &'static str,
+    channel: &'static str,
+    country: String,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabels {
+    service: String,
+    limit: &'static str,
+}
+
+/// Method, the route's pattern (never the path: that holds ids) and the status of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// HTTP method.
+    pub method: &'static str,
+    /// Pattern of the route.
+    pub route: String,
+    /// HTTP status.
+    pub status: u16,
+}
+
+type RequestSeconds = Family<RequestLabels, Histogram, fn() -> Histogram>;
+
+/// Every counter of the server.
+pub struct Metrics {
+    registry: Registry,
+    starts: Family<ServiceResult, Counter>,
+    checks: Family<ServiceResult, Counter>,
+    sends: Family<SendLabels, Counter>,
+    limits: Family<LimitLabels, Counter>,
+    requests: RequestSeconds,
+    store_queue: Gauge,
+    connections: Gauge,
+    shed: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        let mut registry = Registry::with_prefix("countersign");
+        let requests = RequestSeconds::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_25, 2.0, 16)));
+        let metrics = Metrics {
+            starts: Family::default(),
+            checks: Family::default(),
+            sends: Family::default(),
+            limits: Family::default(),
+            store_queue: Gauge::default(),
+            connections: Gauge::default(),
+            shed: Counter::default(),
+            requests,
+            registry: Registry::default(),
+        };
+        registry.register("starts", "Starts and resends by result", metrics.starts.clone());
+        registry.register("checks", "Checks by verdict", metrics.checks.clone());
+        registry.register("sends", "Messages handed to providers", metrics.sends.clone());
+        registry.register("limits_hit", "Calls refused by a limit", metrics.limits.clone());
+        registry.register("http_request_seconds", "Time from a request's head to its answer", metrics.requests.clone());
+        registry.register("store_queue_depth", "Transitions that wait for the next commit", metrics.store_queue.clone());
+        registry.register("connections", "Open connections", metrics.connections.clone());
+        registry.register("requests_shed", "Requests answered 503 because too many were under way", metrics.shed.clone());
+        Metrics { registry, ..metrics }
+    }
+}
+
+impl Metrics {
+    /// A start or resend ended so.
+    pub fn started(&self, service: &str, started: &Started) {
+        let result = match started {
+            Started::Sending(_) => "sending",
+            Started::Limited(limited) => {
+                self.limited(service, limited.name);
+                "limited"
+            }
+            Started::Invalid(_) => "invalid",
+            Started::IdempotencyKeyReused => "key_reused",
+            Started::NotFound => "not_found",
+            Started::Ended(_) => "ended",
+        };
+        self.starts.get_or_create(&ServiceResult { service: service.to_owned(), result }).inc();
+    }
+
+    /// A check ended so.
+    pub fn checked(&self, service: &str, verdict: &Verdict) {
+        let result = match verdict {
+            Verdict::Judged(checked) if checked.valid => "approved",
+            Verdict::Judged(checked) => match checked.status {
+                crate::verification::Status::Pending | crate::verification::Status::Exhausted => "wrong",
+                crate::verification::Status::Approved => "used",
+                crate::verification::Status::Canceled => "canceled",
+                crate::verification::Status::Expired => "expired",
+            },
+            Verdict::NotFound => "not_found",
+            Verdict::Limited(limited) => {
+                self.limited(service, limited.name);
+                "limited"
+            }
+            Verdict::Invalid(_) => "invalid",
+            Verdict::IdempotencyKeyInFlight => "key_in_flight",
+            Verdict::IdempotencyKeyReused => "key_reused",
+        };
+        self.checks.get_or_create(&ServiceResult { service: service.to_owned(), result }).inc();
+    }
+
+    /// A provider took a message, or did not.
+    pub fn sent(&self, provider: &'static str, verification: &Verification, taken: bool) {
+        let labels = SendLabels {
+            provider,
+            channel: verification.channel.as_str(),
+            country: verification.destination.country().map_or_else(|| "none".to_owned(), |country| country.as_str().to_owned()),
+            result: if taken { "sent" } else { "failed" },
+        };
+        self.sends.get_or_create(&labels).inc();
+    }
+
+    /// An answer went out after `seconds`.
+    pub fn answered(&self, labels: &RequestLabels, seconds: f64) {
+        self.requests.get_or_create(labels).observe(seconds);
+    }
+
+    /// A request was shed.
+    pub fn shed(&self) {
+        self.shed.inc();
+    }
+
+    /// One more, or one fewer, open connection.
+    pub fn connections(&self, change: i64) {
+        self.connections.inc_by(change);
+    }
+
+    /// The metrics page, in the OpenMetrics text format that Prometheus reads.
+    pub fn page(&self, store_queue_depth: usize) -> String {
+        self.store_queue.set(store_queue_depth as i64);
+        let mut page = String::new();
+        // Writing to a String does not fail.
+        let _ = text::encode(&mut page, &self.registry);
+        page
+    }
+
+    fn limited(&self, service: &str, limit: LimitName) {
+        self.limits.get_or_create(&LimitLabels { service: service.to_owned(), limit: limit.as_str() }).inc();
+    }
+}
+
+/// How logs look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Pretty on a terminal, JSON elsewhere.
+    Auto,
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Starts logging to standard error. A second call changes nothing.
+pub fn log(format: LogFormat, filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
+    use std::io::IsTerminal;
+    let filter = EnvFilter::try_new(filter)?;
+    let terminal = std::io::stderr().is_terminal();
+    let colors = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colors);
+    let _ = match format {
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Auto if !terminal => builder.json().flatten_event(true).try_init(),
+        LogFormat::Auto | LogFormat::Pretty => builder.with_target(false).try_init(),
+    };
+    Ok(())
+}
+

@@ -1,0 +1,29 @@
+//! The engine's view of delivery: somebody who takes a code away at once, and tells the store later what became of it.
+
+use std::sync::Arc;
+
+use crate::secret::Code;
+use crate::verification::model::{Channel, Verification};
+use crate::verification::policy::Policy;
+
+/// A message to send.
+pub struct Parcel {
+    /// Whom and how; `sends` is the number of this message.
+    pub verification: Verification,
+    /// The code.
+    pub code: Code,
+    /// The rules of its service: brand, texts, life.
+    pub policy: Arc<Policy>,
+}
+
+/// Takes messages away.
+pub trait Courier: Send + Sync {
+    /// Whether some provider serves that channel.
+    fn serves(&self, channel: Channel) -> bool;
+    /// Queues the message, or says that the queue is full. Never waits.
+    fn dispatch(&self, parcel: Parcel) -> Result<(), QueueFull>;
+}
+
+/// Too many messages wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueFull;

@@ -1,0 +1,142 @@
+//! The rules of one service: what [`crate::config`] says, checked against the allowed ranges.
+//!
+//! A [`Policy`] cannot be made outside the ranges, so nothing else in the engine asks whether a length or a life is sane.
+//! Sources of the ranges: NIST SP 800-63B-4, 3.1.3.2 (length, life) and 3.2.2 (failures); OWASP ASVS 5.0, 6.5.4 and 6.5.5.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::verification::destination::Country;
+use crate::verification::limit::{FailureRule, Quota, SendRule};
+use crate::verification::model::Channel;
+
+/// No verification lives longer than this, however often its code is sent again.
+pub const LIFE_MAX: Duration = Duration::from_secs(3600);
+/// Most messages that an exact window can hold.
+pub const WINDOW_COUNT_MAX: u32 = 100;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The rules of one service.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// The service's name.
+    pub service: String,
+    /// What people read in the message.
+    pub brand: String,
+    /// Digits of a code.
+    pub code_length: u8,
+    /// Life of a code by channel.
+    pub code_life: BTreeMap<&'static str, Duration>,
+    /// Checks of one verification.
+    pub max_checks: u32,
+    /// A resend repeats the code.
+    pub same_code: bool,
+    /// A start re-arms the pending verification.
+    pub rearm: bool,
+    /// The caller may choose the code.
+    pub custom_code: bool,
+    /// Countries that may be sent to; `None`: every one.
+    pub countries: Option<Vec<Country>>,
+    /// Region of numbers without a country code.
+    pub default_region: Option<Country>,
+    /// Locale when the caller names none.
+    pub locale: String,
+    /// Host of the last line of an SMS.
+    pub origin: Option<String>,
+    /// Messages to one destination.
+    pub sends: SendRule,
+    /// Messages for one end user's address.
+    pub ip_sends: Quota,
+    /// Checks from one end user's address.
+    pub ip_checks: Quota,
+    /// Messages of the service.
+    pub service_sends: Quota,
+    /// Messages to one country.
+    pub country_sends: Quota,
+    /// Wrong codes in a row before starts wait.
+    pub soft_failures: u32,
+    /// Wrong codes in a row before the bucket closes.
+    pub hard_failures: u32,
+    /// The operator's texts by locale.
+    pub templates: BTreeMap<String, String>,
+}
+
+/// A setting outside its range. `key` is its name within the service's section.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{key} {rule}")]
+pub struct PolicyError {
+    /// The setting.
+    pub key: String,
+    /// What it must be.
+    pub rule: String,
+}
+
+impl Policy {
+    /// Accepts the rules if each lies in its range; otherwise names the first that does not.
+    pub fn checked(self) -> Result<Policy, PolicyError> {
+        within("code_length", u64::from(self.code_length), 6, 10, "digits")?;
+        for (channel, life) in &self.code_life {
+            within_time(&format!("code_ttl_{channel}"), *life, MINUTE, 10 * MINUTE)?;
+        }
+        within("max_checks", u64::from(self.max_checks), 3, 5, "checks")?;
+        for wait in &self.sends.waits {
+            within_time("resend_waits", *wait, 30 * SECOND, 10 * MINUTE)?;
+        }
+        if self.sends.quotas.is_empty() {
+            return Err(PolicyError { key: "limits.destination".into(), rule: "must name at least one limit".into() });
+        }
+        for quota in &self.sends.quotas {
+            let count = u64::from(quota.count);
+            within("limits.destination", count, 1, u64::from(WINDOW_COUNT_MAX), "messages")?;
+        }
+        let rates = [
+            ("limits.ip_sends", self.ip_sends),
+            ("limits.ip_checks", self.ip_checks),
+            ("limits.service_sends", self.service_sends),
+            ("limits.country_sends", self.country_sends),
+        ];
+        for (key, quota) in rates {
+            within(key, u64::from(quota.count), 1, u64::from(u32::MAX), "")?;
+            within_time(key, quota.per, SECOND, 31 * 24 * 60 * MINUTE)?;
+        }
+        within("limits.hard_failures", u64::from(self.hard_failures), 1, 100, "failures")?;
+        within("limits.soft_failures", u64::from(self.soft_failures), 1, u64::from(self.hard_failures), "failures")?;
+        Ok(self)
+    }
+
+    /// Life of a code on that channel.
+    pub fn life(&self, channel: Channel) -> Duration {
+        self.code_life.get(channel.as_str()).copied().unwrap_or(5 * MINUTE)
+    }
+
+    /// The gate on failures; a subject's stays closed until it is released.
+    pub fn failures(&self, has_subject: bool) -> FailureRule {
+        FailureRule { soft: self.soft_failures, hard: self.hard_failures, until_released: has_subject }
+    }
+
+    /// Whether messages may go to that country. Mail has none.
+    pub fn allows(&self, country: Option<Country>) -> bool {
+        match (&self.countries, country) {
+            (Some(allowed), Some(country)) => allowed.contains(&country),
+            _ => true,
+        }
+    }
+}
+
+fn within(key: &str, value: u64, least: u64, most: u64, unit: &str) -> Result<(), PolicyError> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    let rule = format!("must be from {least} to {most} {unit}, not {value}").replace(" ,", ",");
+    Err(PolicyError { key: key.into(), rule })
+}
+
+fn within_time(key: &str, value: Duration, least: Duration, most: Duration) -> Result<(), PolicyError> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    let rule = format!("must be from {} s to {} s, not {} s", least.as_secs(), most.as_secs(), value.as_secs_f64());
+    Err(PolicyError { key: key.into(), rule })
+}

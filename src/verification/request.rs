@@ -1,0 +1,160 @@
+//! What callers ask of the engine, and the rules for the text in it.
+
+use std::net::IpAddr;
+
+use uuid::Uuid;
+
+use crate::secret::Code;
+use crate::verification::model::{Channel, Metadata, Origin, VerificationId};
+
+/// The purpose of a verification whose caller names none.
+pub const PURPOSE_DEFAULT: &str = "default";
+
+/// A field that breaks a rule. The text never repeats the value.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[error("{field} {rule}")]
+pub struct InvalidField {
+    /// The field, as the caller spells it.
+    pub field: &'static str,
+    /// The rule.
+    pub rule: String,
+}
+
+impl InvalidField {
+    /// A broken rule.
+    pub fn new(field: &'static str, rule: impl Into<String>) -> InvalidField {
+        InvalidField { field, rule: rule.into() }
+    }
+}
+
+/// Who calls.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The service whose name-space is used.
+    pub service: String,
+    /// The client whose key was shown; none on public routes.
+    pub client: Option<Uuid>,
+    /// The end user's address.
+    pub ip: Option<IpAddr>,
+    /// The caller's `Idempotency-Key`.
+    pub idempotency_key: Option<String>,
+}
+
+impl Caller {
+    /// For the audit log.
+    pub fn origin(&self) -> Origin {
+        Origin { client: self.client, ip: self.ip }
+    }
+}
+
+/// Send a code.
+#[derive(Clone)]
+pub struct StartRequest {
+    /// Any spelling of a phone number or a mail address.
+    pub to: String,
+    /// How; the usual one of the destination when none is named.
+    pub channel: Option<Channel>,
+    /// What the code is good for.
+    pub purpose: Option<String>,
+    /// Language of the message.
+    pub locale: Option<String>,
+    /// The caller's own code.
+    pub code: Option<Code>,
+    /// The person whom the caller has already authenticated: gives them limits that no stranger can use up.
+    pub subject: Option<String>,
+    /// The caller's own notes.
+    pub metadata: Metadata,
+}
+
+/// Which verification is meant.
+#[derive(Debug, Clone)]
+pub enum Which {
+    /// That one.
+    Id(VerificationId),
+    /// The newest pending one to a destination.
+    To {
+        /// Any spelling.
+        to: String,
+        /// What it is good for.
+        purpose: Option<String>,
+    },
+}
+
+/// `[a-z0-9._-]`, 1 to 32.
+pub fn purpose(input: Option<String>) -> Result<String, InvalidField> {
+    let Some(purpose) = input else { return Ok(PURPOSE_DEFAULT.into()) };
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    if (1..=32).contains(&purpose.len()) && purpose.bytes().all(plain) {
+        Ok(purpose)
+    } else {
+        Err(InvalidField::new("purpose", "must be 1 to 32 of a-z, 0-9, '.', '_' and '-'"))
+    }
+}
+
+/// A BCP 47 tag of plain parts ("pt-BR").
+pub fn locale(input: Option<String>, default: &str) -> Result<String, InvalidField> {
+    let Some(locale) = input else { return Ok(default.into()) };
+    let mut parts = locale.split('-');
+    let language = parts.next().is_some_and(|part| (2..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphabetic()));
+    let rest = parts.all(|part| (2..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    if language && rest && locale.len() <= 35 {
+        Ok(locale)
+    } else {
+        Err(InvalidField::new("locale", "must be a language tag such as en or pt-BR (BCP 47)"))
+    }
+}
+
+/// 1 to 128 characters, none of them a control character.
+pub fn subject(input: Option<String>) -> Result<Option<String>, InvalidField> {
+    match input {
+        Some(subject) if subject.is_empty() || subject.chars().count() > 128 || subject.chars().any(char::is_control) => {
+            Err(InvalidField::new("subject", "must have 1 to 128 characters and no control characters"))
+        }
+        subject => Ok(subject),
+    }
+}
+
+/// At most 20 pairs; names of 1 to 40 plain characters, values of at most 200.
+pub fn metadata(input: Metadata) -> Result<Metadata, InvalidField> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let good = |(name, value): (&String, &String)| {
+        (1..=40).contains(&name.len()) && name.bytes().all(plain) && value.chars().count() <= 200
+    };
+    if input.len() <= 20 && input.iter().all(good) {
+        Ok(input)
+    } else {
+        let rule = "must have at most 20 pairs, names of 1 to 40 of A-Z, a-z, 0-9, '.', '_' and '-', values of at most 200 characters";
+        Err(InvalidField::new("metadata", rule))
+    }
+}
+
+/// 1 to 255 visible ASCII characters.
+pub fn idempotency_key(input: &str) -> Result<(), InvalidField> {
+    if (1..=255).contains(&input.len()) && input.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        Ok(())
+    } else {
+        Err(InvalidField::new("Idempotency-Key", "must be 1 to 255 visible ASCII characters"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_of_text() {
+        assert_eq!(purpose(None), Ok("default".into()));
+        assert!(purpose(Some("log-in.2".into())).is_ok());
+        for wrong in ["", "Login", "log in", "a\u{301}", &"a".repeat(33)] {
+            assert!(purpose(Some(wrong.into())).is_err(), "{wrong:?}");
+        }
+        assert_eq!(locale(None, "en"), Ok("en".into()));
+        assert!(locale(Some("zh-Hant-TW".into()), "en").is_ok());
+        for wrong in ["", "e", "en_GB", "en-", "../en", "en-\u{0}ab"] {
+            assert!(locale(Some(wrong.into()), "en").is_err(), "{wrong:?}");
+        }
+        assert!(subject(Some("a\nb".into())).is_err());
+        assert!(metadata(Metadata::from([("order".into(), "x".repeat(201))])).is_err());
+        assert!(metadata(Metadata::from([("no spaces".into(), "x".into())])).is_err());
+    }
+}

@@ -1,0 +1,218 @@
+//! The embedded store: one SQLite file, durable before the answer, fast by group commit.
+//!
+//! [`writer`] is the thread that commits, [`rows`] the tables, [`journal`] the limits, [`index`] the listing by
+//! destination, filled when there is time. It refuses a file that another server holds.
+
+mod index;
+mod journal;
+pub mod rows;
+mod writer;
+
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use rusqlite::{Connection, params};
+
+use crate::clock::Timestamp;
+use crate::db::{self, Synchronous};
+use crate::verification::limit::{Bucket, BucketKey};
+use crate::verification::model::{Delivery, Event, Origin, Verification, VerificationId};
+use crate::verification::policy::LIFE_MAX;
+use crate::verification::store::ledger::{IDEMPOTENCY_LIFE, Ledger, database};
+use crate::verification::store::{
+    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, EventSink, IdempotencyClaim, Resend, Sending, Start, Store, StoreError,
+};
+
+use rows::SqliteRows;
+use writer::Writer;
+
+/// Verifications removed in one step of a sweep: a few milliseconds, so that nobody waits behind it.
+const SWEEP_STEP: usize = 200;
+
+/// Why the file could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Two servers on one file would each keep their own limits.
+    #[error("{0} is in use by another countersign server")]
+    InUse(String),
+    /// The file system refused.
+    #[error("cannot open {0}: {1}")]
+    File(String, #[source] std::io::Error),
+    /// The database refused.
+    #[error(transparent)]
+    Database(#[from] db::DatabaseError),
+    /// The rows could not be loaded.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Verifications and limits in one SQLite file.
+pub struct SqliteStore {
+    writer: Writer,
+    reader: Arc<Mutex<Connection>>,
+    // Held until the store is dropped; after `writer`, so that its last batch is still ours.
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens (or makes) the file, brings its tables up to date, and loads the limits.
+    pub fn open(path: &Path, synchronous: Synchronous, sink: Arc<dyn EventSink>, now: Timestamp) -> Result<SqliteStore, OpenError> {
+        let lock = lock(path)?;
+        db::migrate(path)?;
+        let connection = db::connect(path, synchronous)?;
+        let reader = db::connect(path, synchronous)?;
+        let pending_from = id_at(now - LIFE_MAX);
+        let writer = Writer::open(connection, sink, pending_from, now)?;
+        Ok(SqliteStore { writer, reader: Arc::new(Mutex::new(reader)), _lock: lock })
+    }
+
+    /// Transitions that wait for the next batch.
+    pub fn queue_depth(&self) -> usize {
+        self.writer.queue_depth()
+    }
+
+    async fn run<T, F>(&self, transition: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Ledger<SqliteRows>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.writer.run(transition).await
+    }
+
+    async fn read<T, F>(&self, query: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let reader = Arc::clone(&self.reader);
+        let task = tokio::task::spawn_blocking(move || query(&reader.lock().unwrap_or_else(PoisonError::into_inner)));
+        task.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let path = path.with_extension("lock");
+    let name = path.display().to_string();
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|error| OpenError::File(name.clone(), error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(name)),
+        Err(std::fs::TryLockError::Error(error)) => Err(OpenError::File(name, error)),
+    }
+}
+
+/// The lowest id of that time.
+fn id_at(time: Timestamp) -> VerificationId {
+    uuid::Builder::from_unix_timestamp_millis(time.0.max(0) as u64, &[0; 10]).into_uuid()
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn start(&self, start: Start) -> Result<Sending, StoreError> {
+        self.run(|ledger| ledger.start(start)).await
+    }
+
+    async fn resend(&self, resend: Resend) -> Result<Sending, StoreError> {
+        self.run(|ledger| ledger.resend(resend)).await
+    }
+
+    async fn attempt(&self, attempt: Attempt) -> Result<AttemptOutcome, StoreError> {
+        self.run(|ledger| ledger.attempt(attempt)).await
+    }
+
+    async fn approve(&self, approve: Approve) -> Result<bool, StoreError> {
+        self.run(|ledger| ledger.approve(approve)).await
+    }
+
+    async fn answered(&self, claim: IdempotencyClaim, answer: Checked) -> Result<(), StoreError> {
+        self.run(move |ledger| ledger.answered(claim, &answer)).await
+    }
+
+    async fn cancel(&self, service: &str, id: VerificationId, origin: Origin, now: Timestamp) -> Result<CancelOutcome, StoreError> {
+        let service = service.to_owned();
+        self.run(move |ledger| ledger.cancel(&service, id, &origin, now)).await
+    }
+
+    async fn delivered(&self, delivered: Delivered) -> Result<bool, StoreError> {
+        self.run(|ledger| ledger.delivered(delivered)).await
+    }
+
+    async fn release(&self, failures: BucketKey, event: Event) -> Result<bool, StoreError> {
+        self.run(move |ledger| ledger.release(&failures, event)).await
+    }
+
+    async fn get(&self, service: &str, id: VerificationId) -> Result<Option<(Verification, Bucket)>, StoreError> {
+        let service = service.to_owned();
+        self.run(move |ledger| ledger.get(&service, id)).await
+    }
+
+    async fn timeline(&self, id: VerificationId) -> Result<Vec<Event>, StoreError> {
+        self.read(move |connection| rows::events(connection, id)).await
+    }
+
+    async fn list(
+        &self,
+        service: &str,
+        destination: [u8; 16],
+        before: Option<VerificationId>,
+        limit: usize,
+    ) -> Result<Vec<Verification>, StoreError> {
+        let key = rows::index_key(service, &destination);
+        self.read(move |connection| {
+            let ids = index::newest_first(connection, &key, before, limit)?;
+            ids.into_iter().filter_map(|id| rows::get(connection, id).transpose()).collect()
+        })
+        .await
+    }
+
+    async fn undelivered(&self, now: Timestamp) -> Result<Vec<Verification>, StoreError> {
+        let live = self.read(move |connection| rows::pending(connection, id_at(now - LIFE_MAX), now)).await?;
+        Ok(live.into_iter().filter(|row| row.delivery == Delivery::Queued).collect())
+    }
+
+    async fn sweep(&self, before: Timestamp, now: Timestamp) -> Result<usize, StoreError> {
+        self.run(move |ledger| {
+            ledger.buckets.forget(now);
+            ledger.pending.forget(now);
+            let connection = &ledger.rows.connection;
+            index::fill(connection)?;
+            let mut keys = connection
+                .prepare_cached("DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE created_at < ?1 LIMIT ?2)")
+                .map_err(database)?;
+            keys.execute(params![(now - IDEMPOTENCY_LIFE).0, SWEEP_STEP * 5]).map_err(database)?;
+            remove_older(connection, before)
+        })
+        .await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.run(|_| Ok(())).await
+    }
+}
+
+fn remove_older(connection: &Connection, before: Timestamp) -> Result<usize, StoreError> {
+    let mut oldest = connection
+        .prepare_cached("SELECT id, service, destination, country FROM verification WHERE id < ?1 ORDER BY id LIMIT ?2")
+        .map_err(database)?;
+    let rows = oldest
+        .query_map(params![id_at(before).as_bytes(), SWEEP_STEP], |row| {
+            Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get::<_, Option<String>>(3)?))
+        })
+        .map_err(database)?;
+    let rows = rows.collect::<Result<Vec<_>, _>>().map_err(database)?;
+    let delete = |sql: &str| connection.prepare_cached(sql).map_err(database);
+    let mut verifications = delete("DELETE FROM verification WHERE id = ?1")?;
+    let mut events = delete("DELETE FROM event WHERE about = ?1")?;
+    for (id, service, destination, country) in &rows {
+        let country = country.as_deref().and_then(|country| country.parse().ok());
+        let destination = crate::verification::destination::Destination::from_canonical(destination.clone(), country);
+        index::remove(connection, &rows::index_key(service, &destination.key()), id)?;
+        events.execute([id]).map_err(database)?;
+        verifications.execute([id]).map_err(database)?;
+    }
+    Ok(rows.len())
+}
+
