@@ -16,7 +16,8 @@ let unseen = 0;
 messages.querySelectorAll("time").forEach(localize);
 
 // The server filters, so that the rule for what matches has one home. `after` closes the gap between the rendering of the
-// page and this connection (empty: everything counts as new); on a reconnection the browser's Last-Event-ID header is newer and counts instead.
+// page and this connection (empty: everything is new). On a reconnection the browser sends Last-Event-ID, which is newer
+// and counts instead.
 const address = new URL("/dev/inbox/events", location.href);
 if (messages.dataset.to) address.searchParams.set("to", messages.dataset.to);
 address.searchParams.set("after", messages.firstElementChild?.dataset.id ?? "");

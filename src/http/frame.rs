@@ -103,6 +103,8 @@ fn request_id(app: &App, headers: &HeaderMap) -> String {
 
 fn write_problem(response: &mut Response, problem: &Problem, request_id: &str, wants_page: bool) {
     let body = problem.body(request_id.to_owned());
+    // Set by the router for the empty body that stood here.
+    response.headers_mut().remove(header::CONTENT_LENGTH);
     if wants_page && let Some(html) = page::error(&body) {
         *response.body_mut() = Body::from(html);
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));

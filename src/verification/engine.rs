@@ -148,7 +148,7 @@ impl Engine {
             target,
             service: caller.service.clone(),
             takes,
-            subject_failures: policy.failures(true),
+            subject_failures: policy.closed_subjects(),
             idempotency,
             origin: caller.origin(),
             now,

@@ -217,9 +217,10 @@ fn windows_retry_after(rule: &SendRule, times: &[i64], now: Timestamp) -> (Durat
             }
         }
     }
-    let recent = quotas.first().map(|quota| within(times, quota.per, now)).unwrap_or(0);
-    let step = waits.get(recent.saturating_sub(1)).or(waits.last());
-    if let (Some(&last), Some(&wait), true) = (times.last(), step, recent > 0) {
+    if let (Some(&last), Some(shortest)) = (times.last(), quotas.first()) {
+        // The step is the message's place in its window when it was sent: it must not change while somebody waits.
+        let place = within(times, shortest.per, Timestamp(last));
+        let wait = waits.get(place.saturating_sub(1)).or(waits.last()).copied().unwrap_or_default();
         let wait = now.until(Timestamp(last) + wait);
         if wait > longest.0 {
             longest.0 = wait;

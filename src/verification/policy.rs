@@ -116,6 +116,12 @@ impl Policy {
         FailureRule { soft: self.soft_failures, hard: self.hard_failures, until_released: has_subject }
     }
 
+    /// The gate on the checks of a subject: closed after the hard cap, and no delay before it. Delays are for starts, so
+    /// that a live code can always be judged until the cap.
+    pub fn closed_subjects(&self) -> FailureRule {
+        FailureRule { soft: self.hard_failures, ..self.failures(true) }
+    }
+
     /// Whether messages may go to that country. Mail has none.
     pub fn allows(&self, country: Option<Country>) -> bool {
         match (&self.countries, country) {
