@@ -96,7 +96,7 @@ impl App {
             store: Arc::clone(&store) as Arc<dyn Store>,
             courier: Arc::clone(&dispatcher) as _,
             policies: policies.into_iter().map(|policy| (policy.service.clone(), policy)).collect(),
-            destination_all_services: SendRule { quotas: vec![config.limits.destination.0], waits: Vec::new() },
+            destination_all_services: Arc::new(SendRule { quotas: vec![config.limits.destination.0], waits: Vec::new() }),
             peppers,
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
@@ -124,9 +124,9 @@ impl App {
 
     /// Names a request in answers and logs.
     pub fn new_request_id(&self) -> String {
-        let mut bytes = [0; 12];
+        let mut bytes = [0; 16];
         self.entropy.fill(&mut bytes);
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        format!("{:032x}", u128::from_be_bytes(bytes))
     }
 }
 

@@ -1,6 +1,7 @@
 //! `[service.NAME]`: presets, inheritance, and the way to a checked policy.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use figment::Figment;
 use figment::providers::{Format, Toml};
@@ -155,7 +156,7 @@ impl ServiceConfig {
             locale: crate::verification::request::locale(Some(self.locale.clone()), "")
                 .map_err(|invalid| ConfigError::rule(key("locale"), invalid.rule))?,
             origin: self.origin().map_err(|rule| ConfigError::rule(key("origin"), rule))?,
-            sends: SendRule { quotas, waits: self.resend_waits.iter().map(|wait| wait.0).collect() },
+            sends: Arc::new(SendRule { quotas, waits: self.resend_waits.iter().map(|wait| wait.0).collect() }),
             ip_sends: self.limits.ip_sends.0,
             ip_checks: self.limits.ip_checks.0,
             service_sends: self.limits.service_sends.0,

@@ -4,6 +4,7 @@
 //! compared in constant time. A plain hash will do for a secret that nobody can guess (REC-01 says the same from 112 bits).
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -74,10 +75,9 @@ pub struct Client {
 }
 
 /// A client's row with the hash of its key.
-#[derive(Clone)]
 pub struct KeyedClient {
     /// The client.
-    pub client: Client,
+    pub client: Arc<Client>,
     key_hash: [u8; 32],
 }
 
@@ -165,7 +165,7 @@ impl Clients {
     pub fn list(&self) -> Result<Vec<Client>, DatabaseError> {
         self.read(|connection| {
             let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM client ORDER BY id"))?;
-            statement.query_map([], |row| read(row).map(|keyed| keyed.client))?.collect()
+            statement.query_map([], |row| read(row).map(|keyed| Arc::unwrap_or_clone(keyed.client)))?.collect()
         })
     }
 
@@ -216,7 +216,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<KeyedClient> {
         last_used_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
         revoked_at: row.get::<_, Option<i64>>(8)?.map(Timestamp),
     };
-    Ok(KeyedClient { client, key_hash: row.get(4)? })
+    Ok(KeyedClient { client: Arc::new(client), key_hash: row.get(4)? })
 }
 
 fn record(connection: &Connection, client: Uuid, revision: u32, kind: EventKind, at: Timestamp) -> rusqlite::Result<()> {

@@ -17,7 +17,7 @@ const PREFIXES: usize = 10_000;
 
 #[derive(Clone)]
 struct Entry {
-    found: Option<(KeyedClient, Arc<Client>)>,
+    found: Option<Arc<KeyedClient>>,
     looked_up_at: Timestamp,
     noted_at: Option<Timestamp>,
 }
@@ -44,18 +44,17 @@ impl Keys {
             Some(entry) if now < entry.looked_up_at + REMEMBERED => entry,
             earlier => self.look_up(prefix, earlier.and_then(|entry| entry.noted_at), now).await?,
         };
-        let Some((keyed, client)) = entry.found.filter(|(keyed, _)| keyed.has_key(key)) else { return Ok(None) };
+        let Some(keyed) = entry.found.filter(|keyed| keyed.has_key(key)) else { return Ok(None) };
         if entry.noted_at.is_none_or(|noted| now >= noted + USE_NOTED_EVERY) {
             self.note_use(prefix, &keyed, now);
         }
-        Ok(Some(client))
+        Ok(Some(Arc::clone(&keyed.client)))
     }
 
     async fn look_up(&self, prefix: &str, noted_at: Option<Timestamp>, now: Timestamp) -> Result<Entry, DatabaseError> {
         let (clients, owned) = (self.clients.clone(), prefix.to_owned());
         let found = tokio::task::spawn_blocking(move || clients.by_prefix(&owned)).await.unwrap_or(Ok(None))?;
-        let found = found.map(|keyed| (keyed.clone(), Arc::new(keyed.client)));
-        let entry = Entry { found, looked_up_at: now, noted_at };
+        let entry = Entry { found: found.map(Arc::new), looked_up_at: now, noted_at };
         let mut entries = self.entries();
         if entries.len() >= PREFIXES {
             entries.clear();

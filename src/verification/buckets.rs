@@ -3,25 +3,15 @@
 //! In memory for the embedded and the memory store; a store whose buckets lie elsewhere fills one of these with the few
 //! that a call needs, lets it decide, and writes back what [`Buckets::changed`] names.
 
-use std::collections::HashMap;
-
 use crate::clock::Timestamp;
 use crate::verification::limit::{self, Bucket, BucketKey, Limited, Take};
-
-/// Parts that buckets lie in, so that a store can write all of them a part at a time.
-pub const SHARDS: usize = 64;
+use crate::verification::sharded::Sharded;
 
 /// Buckets by key. An absent one is as good as new.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Buckets {
-    shards: Vec<HashMap<BucketKey, Bucket>>,
+    map: Sharded<Bucket>,
     changed: Vec<BucketKey>,
-}
-
-impl Default for Buckets {
-    fn default() -> Buckets {
-        Buckets { shards: vec![HashMap::new(); SHARDS], changed: Vec::new() }
-    }
 }
 
 static UNUSED: Bucket = Bucket { values: Vec::new(), forget_at: Timestamp(0) };
@@ -29,7 +19,7 @@ static UNUSED: Bucket = Bucket { values: Vec::new(), forget_at: Timestamp(0) };
 impl Buckets {
     /// The state of a bucket.
     pub fn get(&self, key: &BucketKey) -> &Bucket {
-        self.shards[shard_of(key)].get(key).unwrap_or(&UNUSED)
+        self.map.get(key).unwrap_or(&UNUSED)
     }
 
     /// Takes from every limit, or from none, and says which one refuses for the longest time.
@@ -67,46 +57,41 @@ impl Buckets {
 
     /// Sets a bucket as it was stored.
     pub fn restore(&mut self, key: BucketKey, bucket: Bucket) {
-        self.shards[shard_of(&key)].insert(key, bucket);
+        self.map.insert(key, bucket);
     }
 
-    /// The buckets changed since the last call, with their states. Names one twice when it changed twice.
-    pub fn changed(&mut self) -> Vec<(BucketKey, Bucket)> {
-        let changed = std::mem::take(&mut self.changed);
-        changed.into_iter().map(|key| (key, self.get(&key).clone())).collect()
+    /// The buckets changed since the last call, each once.
+    pub fn changed(&mut self) -> Vec<BucketKey> {
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        changed.dedup();
+        changed
     }
 
-    /// Forgets buckets that are as good as new.
-    pub fn forget(&mut self, now: Timestamp) {
-        for shard in &mut self.shards {
-            shard.retain(|_, bucket| bucket.forget_at > now);
-        }
+    /// Forgets buckets that are as good as new, in one shard; call it again and again.
+    pub fn tidy(&mut self, now: Timestamp) {
+        self.map.tidy(|_, bucket| bucket.forget_at > now);
     }
 
     /// The buckets of one shard.
     pub fn shard(&self, shard: usize) -> impl Iterator<Item = (&BucketKey, &Bucket)> {
-        self.shards[shard].iter()
+        self.map.shard(shard)
     }
 
     /// How many are held.
     pub fn len(&self) -> usize {
-        self.shards.iter().map(HashMap::len).sum()
+        self.map.len()
     }
 
     /// Whether none is held.
     pub fn is_empty(&self) -> bool {
-        self.shards.iter().all(HashMap::is_empty)
+        self.map.is_empty()
     }
 
     fn edit(&mut self, key: BucketKey) -> &mut Bucket {
         self.changed.push(key);
-        self.shards[shard_of(&key)].entry(key).or_default()
+        self.map.entry(key)
     }
-}
-
-/// The shard of a key. Keys are hashes, so their first byte is as good as any.
-pub fn shard_of(key: &BucketKey) -> usize {
-    usize::from(key[0]) % SHARDS
 }
 
 #[cfg(test)]
@@ -132,10 +117,10 @@ mod tests {
     #[test]
     fn names_what_changed_once_asked() {
         let mut buckets = Buckets::default();
+        buckets.count_failure([9; 16], Timestamp(4));
         buckets.count_failure([9; 16], Timestamp(5));
-        let changed = buckets.changed();
-        assert_eq!(changed.len(), 1);
-        assert_eq!(changed[0].1.values, [1, 5]);
+        assert_eq!(buckets.changed(), [[9; 16]]);
+        assert_eq!(buckets.get(&[9; 16]).values, [2, 5]);
         assert!(buckets.changed().is_empty());
     }
 
@@ -144,7 +129,9 @@ mod tests {
         let mut buckets = Buckets::default();
         assert!(buckets.take_all(&[take(1, 1)], Timestamp(0)).is_ok());
         buckets.count_failure([9; 16], Timestamp(0));
-        buckets.forget(Timestamp(3_600_001));
+        for _ in 0..crate::verification::sharded::SHARDS {
+            buckets.tidy(Timestamp(3_600_001));
+        }
         assert_eq!(buckets.len(), 1, "failures do not fade");
     }
 }

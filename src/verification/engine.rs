@@ -36,7 +36,7 @@ pub struct Engine {
     /// The rules by service.
     pub policies: HashMap<String, Arc<Policy>>,
     /// Messages to one destination from all services.
-    pub destination_all_services: SendRule,
+    pub destination_all_services: Arc<SendRule>,
     /// Server keys.
     pub peppers: Peppers,
     /// Time.
@@ -323,7 +323,7 @@ impl Engine {
         let code = own_code.unwrap_or_else(|| derive(&self.peppers.current, &verification, policy.code_length));
         verification.tag = self.peppers.current.tag(&verification.code_context(), &code);
         let takes = self.send_limits(policy, caller, &verification);
-        let sends = policy.sends.clone();
+        let sends = Arc::clone(&policy.sends);
         Ok((Start { verification, takes, sends, rearm, idempotency, origin: caller.origin(), now }, code))
     }
 
@@ -365,7 +365,7 @@ impl Engine {
             pepper_id: verification.pepper_id,
             expires_at: verification.expires_at,
             takes: self.send_limits(policy, caller, &verification),
-            sends: policy.sends.clone(),
+            sends: Arc::clone(&policy.sends),
             origin: caller.origin(),
             now,
         };
@@ -386,12 +386,12 @@ impl Engine {
             Take {
                 key: sends_key(&caller.service, destination, subject),
                 name: LimitName::Destination,
-                rule: Rule::Windows(policy.sends.clone()),
+                rule: Rule::Windows(Arc::clone(&policy.sends)),
             },
             Take {
                 key: LimitName::DestinationAllServices.key(&[&destination.key()]),
                 name: LimitName::DestinationAllServices,
-                rule: Rule::Windows(self.destination_all_services.clone()),
+                rule: Rule::Windows(Arc::clone(&self.destination_all_services)),
             },
             rate(LimitName::Service, policy.service_sends, &[service]),
         ];

@@ -8,6 +8,7 @@
 //! - [`Rule::Rate`]: GCRA, one number, for the limits with large counts.
 //! - [`Rule::Failures`]: a gate on wrong codes in a row. It takes nothing; [`count_failure`] and [`clear`] move it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -104,7 +105,7 @@ pub struct SendRule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rule {
     /// Exact windows, with waits.
-    Windows(SendRule),
+    Windows(Arc<SendRule>),
     /// GCRA: `count` at once, then evenly.
     Rate(Quota),
     /// A gate on failures.
@@ -157,7 +158,8 @@ impl Take {
     /// Takes. Only after every take of the call was judged.
     pub fn apply(&self, bucket: &mut Bucket, now: Timestamp) {
         match &self.rule {
-            Rule::Windows(SendRule { quotas, .. }) => {
+            Rule::Windows(rule) => {
+                let quotas = &rule.quotas;
                 let longest = quotas.iter().map(|quota| quota.per).max().unwrap_or_default();
                 let most = quotas.iter().map(|quota| quota.count as usize).max().unwrap_or_default();
                 let from = (now - longest).0;
@@ -283,7 +285,7 @@ mod tests {
     }
 
     fn standard() -> Rule {
-        Rule::Windows(standard_sends())
+        Rule::Windows(Arc::new(standard_sends()))
     }
 
     fn standard_sends() -> SendRule {

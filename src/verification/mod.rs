@@ -20,6 +20,7 @@ pub mod limit;
 pub mod model;
 pub mod policy;
 pub mod request;
+pub mod sharded;
 pub mod store;
 
 pub use destination::Destination;

@@ -4,6 +4,7 @@
 //! Sources of the ranges: NIST SP 800-63B-4, 3.1.3.2 (length, life) and 3.2.2 (failures); OWASP ASVS 5.0, 6.5.4 and 6.5.5.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::verification::destination::Country;
@@ -46,7 +47,7 @@ pub struct Policy {
     /// Host of the last line of an SMS.
     pub origin: Option<String>,
     /// Messages to one destination.
-    pub sends: SendRule,
+    pub sends: Arc<SendRule>,
     /// Messages for one end user's address.
     pub ip_sends: Quota,
     /// Checks from one end user's address.

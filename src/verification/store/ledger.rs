@@ -4,12 +4,11 @@
 //! reading before writing is safe here, and here only: a store that others write to at the same time needs guarded
 //! statements instead (architecture: "count first; guard every state change and look at the row count").
 
-use std::collections::HashMap;
-
 use crate::clock::Timestamp;
 use crate::verification::buckets::Buckets;
 use crate::verification::limit::{Bucket, BucketKey, LimitName, Rule, SendRule, Take};
 use crate::verification::model::{Delivery, Event, EventKind, Origin, Status, Verification, VerificationId};
+use crate::verification::sharded::Sharded;
 use crate::verification::store::{
     Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Resend, Sending, Snapshot, Start,
     StoreError, Target,
@@ -49,7 +48,7 @@ pub trait Rows {
 
 /// Pending verifications by service, purpose and destination, oldest first. Rebuilt from the rows at start.
 #[derive(Debug, Default)]
-pub struct PendingIndex(HashMap<BucketKey, Vec<(VerificationId, Timestamp)>>);
+pub struct PendingIndex(Sharded<Vec<(VerificationId, Timestamp)>>);
 
 impl PendingIndex {
     fn key(service: &str, purpose: &str, destination: &[u8; 16]) -> BucketKey {
@@ -59,7 +58,7 @@ impl PendingIndex {
     /// Enters a verification, or moves its end.
     pub fn enter(&mut self, verification: &Verification) {
         let key = Self::key(&verification.service, &verification.purpose, &verification.destination.key());
-        let ids = self.0.entry(key).or_default();
+        let ids = self.0.entry(key);
         match ids.iter_mut().find(|(id, _)| *id == verification.id) {
             Some(entry) => entry.1 = verification.expires_at,
             None => ids.push((verification.id, verification.expires_at)),
@@ -81,9 +80,9 @@ impl PendingIndex {
         }
     }
 
-    /// Forgets what has expired.
-    pub fn forget(&mut self, now: Timestamp) {
-        self.0.retain(|_, ids| {
+    /// Forgets what has expired, in one shard; call it again and again.
+    pub fn tidy(&mut self, now: Timestamp) {
+        self.0.tidy(|_, ids| {
             ids.retain(|(_, expires_at)| *expires_at > now);
             !ids.is_empty()
         });

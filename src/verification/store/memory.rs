@@ -147,8 +147,8 @@ impl Store for MemoryStore {
             ledger.rows.events.remove(id);
         }
         ledger.rows.idempotency.retain(|_, row| row.created_at + IDEMPOTENCY_LIFE > now);
-        ledger.buckets.forget(now);
-        ledger.pending.forget(now);
+        ledger.buckets.tidy(now);
+        ledger.pending.tidy(now);
         Ok(old.len())
     }
 

@@ -102,7 +102,7 @@ pub struct Start {
     /// The limits.
     pub takes: Vec<Take>,
     /// What the snapshot tells about resends.
-    pub sends: SendRule,
+    pub sends: Arc<SendRule>,
     /// Send the newest pending one of the same service, purpose and destination again, if there is one.
     pub rearm: bool,
     /// Same key, same answer.
@@ -154,7 +154,7 @@ pub struct Resend {
     /// The limits.
     pub takes: Vec<Take>,
     /// What the snapshot tells about resends.
-    pub sends: SendRule,
+    pub sends: Arc<SendRule>,
     /// Who asked.
     pub origin: Origin,
     /// The time now.

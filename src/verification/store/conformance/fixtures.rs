@@ -33,14 +33,14 @@ pub fn destination(number: u32) -> Destination {
 }
 
 /// A rule that never refuses in these cases.
-pub fn roomy() -> SendRule {
-    SendRule { quotas: vec![Quota { count: 100, per: Duration::from_secs(600) }], waits: Vec::new() }
+pub fn roomy() -> Arc<SendRule> {
+    Arc::new(SendRule { quotas: vec![Quota { count: 100, per: Duration::from_secs(600) }], waits: Vec::new() })
 }
 
 /// A limit of `count` in ten minutes.
 pub fn limit(key: u8, count: u32) -> Take {
     let quotas = vec![Quota { count, per: Duration::from_secs(600) }];
-    Take { key: [key; 16], name: LimitName::Destination, rule: Rule::Windows(SendRule { quotas, waits: Vec::new() }) }
+    Take { key: [key; 16], name: LimitName::Destination, rule: Rule::Windows(Arc::new(SendRule { quotas, waits: Vec::new() })) }
 }
 
 /// The n-th verification, begun `n` milliseconds after [`NOW`].

@@ -249,7 +249,7 @@ pub async fn an_older_message_does_not_overwrite_a_newer_one(store: Arc<dyn Stor
 }
 
 pub async fn a_failed_delivery_frees_the_wait(store: Arc<dyn Store>) -> Outcome {
-    let rule = SendRule { quotas: vec![Quota { count: 5, per: Duration::from_secs(600) }], waits: vec![Duration::from_secs(30)] };
+    let rule = Arc::new(SendRule { quotas: vec![Quota { count: 5, per: Duration::from_secs(600) }], waits: vec![Duration::from_secs(30)] });
     let limited = |number| {
         let mut start = start(verification(number, 1));
         let key = start.verification.sends_key();

@@ -8,8 +8,9 @@
 use rusqlite::{Connection, params};
 
 use crate::clock::Timestamp;
-use crate::verification::buckets::{Buckets, SHARDS, shard_of};
+use crate::verification::buckets::Buckets;
 use crate::verification::limit::{Bucket, BucketKey};
+use crate::verification::sharded::{SHARDS, shard_of};
 use crate::verification::store::StoreError;
 use crate::verification::store::ledger::database;
 
@@ -61,8 +62,8 @@ impl BucketJournal {
             return Ok(());
         }
         self.scratch.clear();
-        for (key, bucket) in &changed {
-            encode(&mut self.scratch, key, bucket);
+        for key in &changed {
+            encode(&mut self.scratch, key, buckets.get(key));
         }
         self.sequence += 1;
         let mut statement = connection.prepare_cached("INSERT INTO bucket_journal VALUES (?1, ?2)").map_err(database)?;

@@ -1,11 +1,12 @@
 //! The embedded store: one SQLite file, durable before the answer, fast by group commit.
 //!
 //! [`writer`] is the thread that commits, [`rows`] the tables, [`journal`] the limits, [`index`] the listing by
-//! destination, filled when there is time. It refuses a file that another server holds.
+//! destination, filled when there is time, [`sweep`] what removes the old. It refuses a file that another server holds.
 
 mod index;
 mod journal;
 pub mod rows;
+mod sweep;
 mod writer;
 
 use std::fs::{File, OpenOptions};
@@ -13,23 +14,20 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
 use crate::clock::Timestamp;
 use crate::db::{self, Synchronous};
 use crate::verification::limit::{Bucket, BucketKey};
 use crate::verification::model::{Delivery, Event, Origin, Verification, VerificationId};
 use crate::verification::policy::LIFE_MAX;
-use crate::verification::store::ledger::{IDEMPOTENCY_LIFE, Ledger, database};
+use crate::verification::store::ledger::Ledger;
 use crate::verification::store::{
     Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, EventSink, IdempotencyClaim, Resend, Sending, Start, Store, StoreError,
 };
 
 use rows::SqliteRows;
 use writer::Writer;
-
-/// Verifications removed in one step of a sweep: a few milliseconds, so that nobody waits behind it.
-const SWEEP_STEP: usize = 200;
 
 /// Why the file could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -175,15 +173,14 @@ impl Store for SqliteStore {
 
     async fn sweep(&self, before: Timestamp, now: Timestamp) -> Result<usize, StoreError> {
         self.run(move |ledger| {
-            ledger.buckets.forget(now);
-            ledger.pending.forget(now);
-            let connection = &ledger.rows.connection;
-            index::fill(connection)?;
-            let mut keys = connection
-                .prepare_cached("DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE created_at < ?1 LIMIT ?2)")
-                .map_err(database)?;
-            keys.execute(params![(now - IDEMPOTENCY_LIFE).0, SWEEP_STEP * 5]).map_err(database)?;
-            remove_older(connection, before)
+            ledger.buckets.tidy(now);
+            ledger.pending.tidy(now);
+            index::fill(&ledger.rows.connection)?;
+            let removed = sweep::step(&ledger.rows.connection, id_at(before), now)?;
+            for id in &removed {
+                ledger.rows.forget(*id);
+            }
+            Ok(removed.len())
         })
         .await
     }
@@ -192,27 +189,3 @@ impl Store for SqliteStore {
         self.run(|_| Ok(())).await
     }
 }
-
-fn remove_older(connection: &Connection, before: Timestamp) -> Result<usize, StoreError> {
-    let mut oldest = connection
-        .prepare_cached("SELECT id, service, destination, country FROM verification WHERE id < ?1 ORDER BY id LIMIT ?2")
-        .map_err(database)?;
-    let rows = oldest
-        .query_map(params![id_at(before).as_bytes(), SWEEP_STEP], |row| {
-            Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get::<_, Option<String>>(3)?))
-        })
-        .map_err(database)?;
-    let rows = rows.collect::<Result<Vec<_>, _>>().map_err(database)?;
-    let delete = |sql: &str| connection.prepare_cached(sql).map_err(database);
-    let mut verifications = delete("DELETE FROM verification WHERE id = ?1")?;
-    let mut events = delete("DELETE FROM event WHERE about = ?1")?;
-    for (id, service, destination, country) in &rows {
-        let country = country.as_deref().and_then(|country| country.parse().ok());
-        let destination = crate::verification::destination::Destination::from_canonical(destination.clone(), country);
-        index::remove(connection, &rows::index_key(service, &destination.key()), id)?;
-        events.execute([id]).map_err(database)?;
-        verifications.execute([id]).map_err(database)?;
-    }
-    Ok(rows.len())
-}
-

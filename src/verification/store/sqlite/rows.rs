@@ -1,6 +1,6 @@
 //! Verifications, events and idempotency keys as SQLite rows.
 
-use std::str::FromStr;
+use std::collections::{HashMap, VecDeque};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
@@ -24,17 +24,55 @@ pub struct Unreadable {
     column: &'static str,
 }
 
+/// Rows kept in memory: what is sent and checked is mostly what began a moment ago.
+const RECENT: usize = 16_384;
+
 /// The writer's connection.
 pub struct SqliteRows {
     /// In a transaction while the ledger works.
     pub connection: Connection,
     /// What the index of destinations lacks: key and id, 32 bytes each, of the rows that this batch created.
     pub unindexed: Vec<u8>,
+    /// The newest rows as they stand, and their ids, oldest first.
+    recent: HashMap<VerificationId, Verification>,
+    recent_ids: VecDeque<VerificationId>,
+}
+
+impl SqliteRows {
+    /// Rows over a connection that nobody else writes through.
+    pub fn new(connection: Connection) -> SqliteRows {
+        SqliteRows { connection, unindexed: Vec::new(), recent: HashMap::new(), recent_ids: VecDeque::new() }
+    }
+
+    /// Forgets what is not in the database: the transaction was undone.
+    pub fn undo(&mut self) {
+        self.unindexed.clear();
+        self.recent.clear();
+        self.recent_ids.clear();
+    }
+
+    /// Forgets a row that was removed.
+    pub fn forget(&mut self, id: VerificationId) {
+        self.recent.remove(&id);
+    }
+
+    fn remember(&mut self, row: &Verification) {
+        self.recent.insert(row.id, row.clone());
+        self.recent_ids.push_back(row.id);
+        if self.recent_ids.len() > RECENT
+            && let Some(oldest) = self.recent_ids.pop_front()
+        {
+            self.recent.remove(&oldest);
+        }
+    }
 }
 
 impl Rows for SqliteRows {
     fn get(&mut self, id: VerificationId) -> Result<Option<Verification>, StoreError> {
-        get(&self.connection, id)
+        match self.recent.get(&id) {
+            Some(row) => Ok(Some(row.clone())),
+            None => get(&self.connection, id),
+        }
     }
 
     fn insert(&mut self, row: &Verification) -> Result<(), StoreError> {
@@ -77,7 +115,10 @@ impl Rows for SqliteRows {
             reference,
             metadata,
         ]);
-        inserted.map(drop).map_err(database)
+        inserted.map_err(database)?;
+        drop(statement);
+        self.remember(row);
+        Ok(())
     }
 
     fn update(&mut self, row: &Verification) -> Result<(), StoreError> {
@@ -106,6 +147,9 @@ impl Rows for SqliteRows {
             provider,
             reference,
         ]);
+        if let Some(recent) = self.recent.get_mut(&row.id) {
+            recent.clone_from(row);
+        }
         match updated.map_err(database)? {
             1 => Ok(()),
             // Another process wrote to this file: the lock on it was circumvented. Nothing of the batch may stand.
@@ -238,12 +282,4 @@ fn named<T>(row: &Row<'_>, index: usize, column: &'static str, parse: impl Fn(&s
 
 fn unreadable(index: usize, column: &'static str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, Box::new(Unreadable { column }))
-}
-
-impl FromStr for Country {
-    type Err = ();
-
-    fn from_str(code: &str) -> Result<Country, ()> {
-        Country::parse(code).ok_or(())
-    }
 }

@@ -105,7 +105,7 @@ impl Drop for Writer {
 
 impl Desk {
     fn open(connection: Connection, sink: Arc<dyn EventSink>, pending_from: uuid::Uuid, now: Timestamp) -> Result<Desk, StoreError> {
-        let rows = SqliteRows { connection, unindexed: Vec::new() };
+        let rows = SqliteRows::new(connection);
         let ledger = Ledger { rows, buckets: Default::default(), pending: Default::default(), events: Vec::new() };
         let journal = BucketJournal::default();
         let mut desk = Desk { ledger, journal, index_sequence: 0, sink, pending_from, opened_at: now };
@@ -117,7 +117,7 @@ impl Desk {
     fn load(&mut self) -> Result<(), StoreError> {
         let ledger = &mut self.ledger;
         ledger.events.clear();
-        ledger.rows.unindexed.clear();
+        ledger.rows.undo();
         let connection = &ledger.rows.connection;
         (self.journal, ledger.buckets) = BucketJournal::open(connection)?;
         self.index_sequence = connection
