@@ -9,9 +9,10 @@ use serde_json::json;
 use crate::app::make_data_dir;
 use crate::cli::{Failure, terminal};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, ConfigError, DEFAULT_SERVICE};
+use crate::config::{Config, ConfigError};
 use crate::db::{self, client::Client, client::Clients, client::Scope};
 use crate::secret::SystemEntropy;
+use crate::verification::policy::DEFAULT_SERVICE;
 
 #[derive(Subcommand)]
 pub enum Command {

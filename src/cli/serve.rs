@@ -14,15 +14,16 @@ use tokio::sync::watch;
 use crate::app::{App, make_data_dir};
 use crate::cli::{Failure, terminal};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, ConfigError, DEFAULT_SERVICE, Flags, Mode};
+use crate::config::{Config, ConfigError, Flags, Mode};
 use crate::db::client::{Clients, Scope};
 use crate::http::server::Server;
 use crate::http::tls::Tls;
 use crate::http::{self, page};
 use crate::secret::SystemEntropy;
+use crate::verification::policy::DEFAULT_SERVICE;
 use crate::{db, telemetry};
 
-/// How often old rows are looked for.
+/// How often the store does its housekeeping.
 const SWEEP_EVERY: Duration = Duration::from_secs(2);
 /// The key that the first start in dev mode makes, in the data directory.
 pub const FIRST_KEY_FILE: &str = "first-client.key";
@@ -155,14 +156,13 @@ async fn sweep(app: Arc<App>, clock: Arc<dyn Clock>, retention: Duration, mut st
             _ = stopping.wait_for(|stopping| *stopping) => return,
         }
         let now = clock.now();
-        // Each step is a transition of its own: requests pass between two of them.
+        // Each step is a transition of its own. One is made whatever happens; more only while nobody waits for the store.
         loop {
             match app.engine.store.sweep(now - retention, now).await {
-                Ok(0) => break,
-                Ok(_) if *stopping.borrow() => return,
-                Ok(_) => {}
+                Ok(done) if done > 0 && (app.store_queue_depth)() == 0 && !*stopping.borrow() => {}
+                Ok(_) => break,
                 Err(error) => {
-                    tracing::warn!(%error, "old rows could not be removed");
+                    tracing::warn!(%error, "housekeeping failed");
                     break;
                 }
             }

@@ -27,8 +27,6 @@ pub use values::{DurationText, QuotaText};
 
 /// The reference, embedded.
 pub const DEFAULT_TOML: &str = include_str!("../../config.default.toml");
-/// The service that always exists.
-pub const DEFAULT_SERVICE: &str = "default";
 
 /// What kind of place this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

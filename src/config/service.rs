@@ -8,11 +8,11 @@ use figment::providers::{Format, Toml};
 use figment::value::Dict;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ConfigError, DEFAULT_SERVICE, DurationText, Mode, QuotaText};
+use crate::config::{ConfigError, DurationText, Mode, QuotaText};
 use crate::verification::destination::Country;
 use crate::verification::limit::SendRule;
 use crate::verification::model::Channel;
-use crate::verification::policy::Policy;
+use crate::verification::policy::{DEFAULT_SERVICE, Policy};
 
 /// Twilio Verify's behaviour, as far as it is ours to choose.
 const PRESET_TWILIO: &str = r#"

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, Semaphore, mpsc};
+use futures_util::{StreamExt, stream};
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
@@ -89,18 +90,10 @@ impl Courier for Dispatcher {
     }
 }
 
-async fn work(provider: Arc<dyn MessageProvider>, mut parcels: mpsc::Receiver<Parcel>, tools: Arc<Tools>) {
-    let places = Arc::new(Semaphore::new(AT_ONCE));
-    while let Some(parcel) = parcels.recv().await {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let (provider, tools) = (Arc::clone(&provider), Arc::clone(&tools));
-        tokio::spawn(async move {
-            deliver(provider.as_ref(), parcel, &tools).await;
-            drop(place);
-        });
-    }
-    // All places: the last message has been reported.
-    let _ = places.acquire_many(AT_ONCE as u32).await;
+/// One task for each provider: its messages take turns, and one that waits for the provider lets the others go on.
+async fn work(provider: Arc<dyn MessageProvider>, parcels: mpsc::Receiver<Parcel>, tools: Arc<Tools>) {
+    let parcels = stream::unfold(parcels, |mut parcels| async move { Some((parcels.recv().await?, parcels)) });
+    parcels.for_each_concurrent(AT_ONCE, |parcel| deliver(provider.as_ref(), parcel, &tools)).await;
 }
 
 async fn deliver(provider: &dyn MessageProvider, parcel: Parcel, tools: &Tools) {
@@ -124,8 +117,9 @@ async fn deliver(provider: &dyn MessageProvider, parcel: Parcel, tools: &Tools) 
 async fn send(provider: &dyn MessageProvider, parcel: &Parcel, tools: &Tools) -> Result<String, SendError> {
     let now = tools.clock.now();
     let message = tools.renderer.render(parcel, now).map_err(|error| SendError::Unavailable(format!("the text does not render: {error}")))?;
+    let message = Arc::new(message);
     if let Some(inbox) = &tools.inbox {
-        inbox.add(&message, provider.name());
+        inbox.add(Arc::clone(&message), provider.name());
     }
     match tokio::time::timeout(SEND_TIMEOUT, provider.send(&message)).await {
         Ok(result) => result,

@@ -1,7 +1,7 @@
 //! The messages that dev mode shows: the last few, in memory, with a stream of new ones.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::broadcast;
@@ -33,10 +33,33 @@ pub struct InboxMessage {
     pub created_at: String,
 }
 
+impl InboxMessage {
+    fn of(Entry { message, provider }: &Entry) -> InboxMessage {
+        InboxMessage {
+            id: format!("{}.{}", message.verification, message.number),
+            verification: message.verification.to_string(),
+            to: message.to.clone(),
+            channel: message.channel.to_string(),
+            provider: (*provider).to_owned(),
+            sender: message.brand.clone(),
+            subject: message.subject.clone(),
+            body: message.body.clone(),
+            code: message.code.expose().to_owned(),
+            created_at: message.created_at.to_string(),
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Entry {
+    message: Arc<Message>,
+    provider: &'static str,
+}
+
 /// The last messages, newest first.
 pub struct Inbox {
     size: usize,
-    messages: Mutex<VecDeque<InboxMessage>>,
+    messages: Mutex<VecDeque<Entry>>,
     arrivals: broadcast::Sender<InboxMessage>,
 }
 
@@ -47,21 +70,11 @@ impl Inbox {
     }
 
     /// Adds a message that `provider` takes.
-    pub fn add(&self, message: &Message, provider: &str) {
-        let entry = InboxMessage {
-            id: format!("{}.{}", message.verification, message.number),
-            verification: message.verification.to_string(),
-            to: message.to.clone(),
-            channel: message.channel.to_string(),
-            provider: provider.to_owned(),
-            sender: message.brand.clone(),
-            subject: message.subject.clone(),
-            body: message.body.clone(),
-            code: message.code.expose().to_owned(),
-            created_at: message.created_at.to_string(),
-        };
+    pub fn add(&self, message: Arc<Message>, provider: &'static str) {
+        let entry = Entry { message, provider };
         if self.arrivals.receiver_count() > 0 {
-            let _ = self.arrivals.send(entry.clone());
+            // Nobody may listen any more by now.
+            let _ = self.arrivals.send(InboxMessage::of(&entry));
         }
         let mut messages = self.messages();
         messages.push_front(entry);
@@ -71,7 +84,8 @@ impl Inbox {
     /// The newest `limit` messages, to one destination if one is named.
     pub fn newest(&self, to: Option<&str>, limit: usize) -> Vec<InboxMessage> {
         let messages = self.messages();
-        messages.iter().filter(|message| to.is_none_or(|to| message.to == to)).take(limit).cloned().collect()
+        let wanted = messages.iter().filter(|entry| to.is_none_or(|to| entry.message.to == to));
+        wanted.take(limit).map(InboxMessage::of).collect()
     }
 
     /// Messages from now on.
@@ -79,7 +93,7 @@ impl Inbox {
         self.arrivals.subscribe()
     }
 
-    fn messages(&self) -> MutexGuard<'_, VecDeque<InboxMessage>> {
+    fn messages(&self) -> MutexGuard<'_, VecDeque<Entry>> {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

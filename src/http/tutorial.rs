@@ -15,11 +15,11 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::app::App;
-use crate::config::DEFAULT_SERVICE;
 use crate::http::extract::{Peer, body, client_address, parse_json};
 use crate::http::problem::{Problem, ProblemCode};
 use crate::secret::Code;
 use crate::verification::engine::{Started, Verdict};
+use crate::verification::policy::DEFAULT_SERVICE;
 use crate::verification::request::{Caller, StartRequest, Which};
 
 /// Its codes are good for these routes only (OTP-05).

@@ -20,7 +20,7 @@ use crate::verification::limit::{LimitName, Limited, Rule, SendRule, Take};
 use crate::verification::model::{
     Channel, Delivery, Event, EventKind, Status, Verification, VerificationId, failures_key, sends_key,
 };
-use crate::verification::policy::{LIFE_MAX, Policy};
+use crate::verification::policy::{DEFAULT_SERVICE, LIFE_MAX, Policy};
 use crate::verification::request::{self, Caller, InvalidField, StartRequest, Which};
 use crate::verification::store::{
     Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Resend, Sending, Snapshot, Start, Store, StoreError,
@@ -259,7 +259,7 @@ impl Engine {
 
     /// The rules of a service. Clients are bound to a configured one; were it removed since, the default's rules hold.
     pub fn policy(&self, service: &str) -> Arc<Policy> {
-        let policy = self.policies.get(service).or_else(|| self.policies.get(crate::config::DEFAULT_SERVICE));
+        let policy = self.policies.get(service).or_else(|| self.policies.get(DEFAULT_SERVICE));
         #[expect(clippy::expect_used, reason = "the configuration always has the default service")]
         Arc::clone(policy.expect("the default service"))
     }
@@ -293,7 +293,7 @@ impl Engine {
                 digest(value.as_bytes());
             }
         });
-        let mut verification = Verification {
+        let mut verification = Box::new(Verification {
             id: self.new_id(now),
             failures_key: failures_key(&caller.service, &destination, subject.as_deref()),
             service: caller.service.clone(),
@@ -318,7 +318,7 @@ impl Engine {
             delivery: Delivery::Queued,
             delivered_by: None,
             metadata,
-        };
+        });
         let rearm = policy.rearm && own_code.is_none();
         let code = own_code.unwrap_or_else(|| derive(&self.peppers.current, &verification, policy.code_length));
         verification.tag = self.peppers.current.tag(&verification.code_context(), &code);

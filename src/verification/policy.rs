@@ -11,6 +11,8 @@ use crate::verification::destination::Country;
 use crate::verification::limit::{FailureRule, Quota, SendRule};
 use crate::verification::model::Channel;
 
+/// The service that always exists: public routes act in it.
+pub const DEFAULT_SERVICE: &str = "default";
 /// No verification lives longer than this, however often its code is sent again.
 pub const LIFE_MAX: Duration = Duration::from_secs(3600);
 /// Most messages that an exact window can hold.

@@ -15,7 +15,7 @@ use crate::http::v1::bodies::{
     CheckBody, CheckDestinationBody, CheckedBody, ReleaseBody, ReleasedBody, ResendBody, StartBody, VerificationBody,
 };
 use crate::verification::engine::{Started, Verdict};
-use crate::verification::request::{StartRequest, Which};
+use crate::verification::request::{self, StartRequest, Which};
 use crate::verification::store::{Checked, Snapshot};
 
 /// Start a verification
@@ -204,7 +204,8 @@ pub async fn cancel(State(app): State<Arc<App>>, IdPath(id): IdPath, caller: Aut
 )]
 pub async fn release(State(app): State<Arc<App>>, caller: Authenticated, StrictJson(body): StrictJson<ReleaseBody>) -> Result<Json<ReleasedBody>, Problem> {
     let caller = caller.caller(Scope::Release, None)?;
-    let released = app.engine.release(&caller, &body.to, body.subject.as_deref()).await??;
+    let subject = request::subject(body.subject)?;
+    let released = app.engine.release(&caller, &body.to, subject.as_deref()).await??;
     Ok(Json(ReleasedBody { released }))
 }
 

@@ -124,7 +124,7 @@ impl<R: Rows> Ledger<R> {
                 armed.channel = verification.channel;
                 armed.delivery = Delivery::Queued;
                 self.changed(&mut armed, EventKind::Resent, &origin, None, now)?;
-                armed
+                Box::new(armed)
             }
             None => {
                 self.rows.insert(&verification)?;
@@ -137,7 +137,7 @@ impl<R: Rows> Ledger<R> {
         if let Some(claim) = idempotency {
             self.keep(claim, Some(&snapshot), now)?;
         }
-        Ok(Sending::Queued(Box::new(verification), snapshot))
+        Ok(Sending::Queued(verification, snapshot))
     }
 
     /// See [`crate::verification::Store::resend`].

@@ -98,7 +98,7 @@ pub struct IdempotencyClaim {
 #[derive(Debug, Clone)]
 pub struct Start {
     /// The new verification.
-    pub verification: Verification,
+    pub verification: Box<Verification>,
     /// The limits.
     pub takes: Vec<Take>,
     /// What the snapshot tells about resends.
@@ -299,8 +299,8 @@ pub trait Store: Send + Sync {
     -> Result<Vec<Verification>, StoreError>;
     /// Pending verifications whose message is still queued: what a restart hands to the providers again.
     async fn undelivered(&self, now: Timestamp) -> Result<Vec<Verification>, StoreError>;
-    /// Removes a few rows that began before `before`, with their events, and forgets spent keys and buckets. The number of
-    /// verifications removed; call again while it is not 0.
+    /// A few milliseconds of housekeeping: removes rows that began before `before` with their events, forgets spent keys and
+    /// buckets, and whatever else the store puts off. Returns how much was done; there may be more while it is not 0.
     async fn sweep(&self, before: Timestamp, now: Timestamp) -> Result<usize, StoreError>;
     /// Whether the store answers (for `/readyz`).
     async fn ping(&self) -> Result<(), StoreError>;

@@ -81,7 +81,7 @@ pub fn verification(number: u32, to: u32) -> Verification {
 pub fn start(verification: Verification) -> Start {
     let now = verification.created_at;
     let takes = vec![Take { key: verification.sends_key(), name: LimitName::Destination, rule: Rule::Windows(roomy()) }];
-    Start { verification, takes, sends: roomy(), rearm: false, idempotency: None, origin: Origin::default(), now }
+    Start { verification: Box::new(verification), takes, sends: roomy(), rearm: false, idempotency: None, origin: Origin::default(), now }
 }
 
 /// A check of that one.

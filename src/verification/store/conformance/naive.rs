@@ -53,9 +53,9 @@ impl Store for NaiveStore {
         }
         round_trip().await;
         self.buckets.lock().unwrap_or_else(PoisonError::into_inner).extend(changed);
-        self.write(start.verification.clone());
+        self.write(Verification::clone(&start.verification));
         let snapshot = Snapshot::of(&start.verification, &Bucket::default(), &start.sends, start.now);
-        Ok(Sending::Queued(Box::new(start.verification), snapshot))
+        Ok(Sending::Queued(start.verification, snapshot))
     }
 
     async fn attempt(&self, attempt: Attempt) -> Result<AttemptOutcome, StoreError> {

@@ -175,12 +175,12 @@ impl Store for SqliteStore {
         self.run(move |ledger| {
             ledger.buckets.tidy(now);
             ledger.pending.tidy(now);
-            index::fill(&ledger.rows.connection)?;
+            let moved = index::fill(&ledger.rows.connection)?;
             let removed = sweep::step(&ledger.rows.connection, id_at(before), now)?;
             for id in &removed {
                 ledger.rows.forget(*id);
             }
-            Ok(removed.len())
+            Ok(removed.len() + moved)
         })
         .await
     }
