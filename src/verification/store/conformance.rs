@@ -3,7 +3,7 @@
 //! Each case gets an empty store and says what went wrong. That the races bite is itself a test: a store that reads, then
 //! writes ([`naive`]) must fail them.
 
-mod fixtures;
+pub mod fixtures;
 mod naive;
 mod races;
 mod rules;

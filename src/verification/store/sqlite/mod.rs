@@ -7,6 +7,8 @@ mod index;
 mod journal;
 pub mod rows;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fs::{File, OpenOptions};

@@ -1,0 +1,118 @@
+//! What the conformance suite cannot see from outside: files, restarts, and batches that are undone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{OpenError, SqliteStore};
+use crate::audit::AuditLog;
+use crate::clock::Timestamp;
+use crate::db::Synchronous;
+use crate::verification::limit::{LimitName, Quota, Rule, SendRule, Take};
+use crate::verification::model::Verification;
+use crate::verification::store::conformance::fixtures::{NOW, SERVICE, attempt, claim, destination, limit, start, verification};
+use crate::verification::store::{AttemptOutcome, Sending, Start, Store, StoreError, Target};
+
+fn open(path: &std::path::Path, now: Timestamp) -> Result<SqliteStore, OpenError> {
+    SqliteStore::open(path, Synchronous::Full, Arc::new(AuditLog), now)
+}
+
+fn limited(number: u32) -> Start {
+    let mut start = start(verification(number, number));
+    start.takes = vec![limit(1, 3)];
+    start
+}
+
+/// ATT-02, R13: what was counted before a restart counts after it.
+#[tokio::test]
+async fn a_restart_forgets_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("store.db");
+    let first = verification(1, 1);
+    {
+        let store = open(&path, NOW).expect("opens");
+        let mut keyed = limited(1);
+        keyed.idempotency = claim(1, 1);
+        assert!(matches!(store.start(keyed).await, Ok(Sending::Queued(..))));
+        assert!(matches!(store.start(limited(2)).await, Ok(Sending::Queued(..))));
+        assert!(matches!(store.attempt(attempt(first.id, NOW)).await, Ok(AttemptOutcome::Judge(_))));
+    }
+    let store = open(&path, NOW + Duration::from_secs(1)).expect("opens again");
+    assert!(matches!(store.start(limited(3)).await, Ok(Sending::Queued(..))), "one of three is left");
+    assert!(matches!(store.start(limited(4)).await, Ok(Sending::Limited(_))), "the limit was forgotten");
+    let mut again = limited(5);
+    again.idempotency = claim(1, 1);
+    assert!(matches!(store.start(again).await, Ok(Sending::Replayed(same)) if same.id == first.id), "the key was forgotten");
+    let mut by_destination = attempt(first.id, NOW);
+    by_destination.target = Target::Newest { purpose: "login".into(), destination: destination(1).key() };
+    let outcome = store.attempt(by_destination).await;
+    assert!(matches!(&outcome, Ok(AttemptOutcome::Judge(row)) if row.id == first.id && row.attempts == 2), "{outcome:?}");
+    assert_eq!(store.undelivered(NOW).await.map(|rows| rows.len()).ok(), Some(3));
+}
+
+#[tokio::test]
+async fn two_servers_cannot_share_a_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("store.db");
+    let store = open(&path, NOW).expect("opens");
+    assert!(matches!(open(&path, NOW), Err(OpenError::InUse(_))));
+    drop(store);
+    assert!(open(&path, NOW).is_ok(), "the lock outlived its holder");
+}
+
+/// A transition that fails, or panics, undoes its whole batch, in the database and in memory; the next one works.
+#[tokio::test]
+async fn an_undone_batch_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(&directory.path().join("store.db"), NOW).expect("opens");
+    assert!(matches!(store.start(limited(1)).await, Ok(Sending::Queued(..))));
+    let failing: Result<(), _> = store
+        .run(|ledger| {
+            ledger.start(limited(2))?;
+            Err(StoreError::Overloaded)
+        })
+        .await;
+    assert!(matches!(failing, Err(StoreError::Overloaded)));
+    let panicking: Result<(), _> = store
+        .run(|ledger| {
+            ledger.start(limited(3))?;
+            panic!("as a bug would")
+        })
+        .await;
+    assert!(matches!(panicking, Err(StoreError::Closed)));
+    for number in [2, 3] {
+        let gone = store.get(SERVICE, verification(number, number).id).await.expect("the store answers");
+        assert!(gone.is_none(), "verification {number} of an undone batch is there");
+    }
+    assert!(matches!(store.start(limited(2)).await, Ok(Sending::Queued(..))), "the undone ones took from the limit");
+    assert!(matches!(store.start(limited(3)).await, Ok(Sending::Queued(..))), "the undone ones took from the limit");
+    assert!(matches!(store.start(limited(4)).await, Ok(Sending::Limited(_))));
+}
+
+/// Each address of a busy day has its bucket; reading them back at start must stay quick.
+#[tokio::test]
+async fn many_buckets_are_read_back() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("store.db");
+    let rule = Arc::new(SendRule { quotas: vec![Quota { count: 1, per: Duration::from_secs(86_400) }], waits: Vec::new() });
+    let of = |number: u32| {
+        let verification: Verification = verification(number, number);
+        let takes = vec![Take { key: verification.sends_key(), name: LimitName::Destination, rule: Rule::Windows(Arc::clone(&rule)) }];
+        Start { takes, ..start(verification) }
+    };
+    {
+        let store = Arc::new(open(&path, NOW).expect("opens"));
+        let starts = (0..5_000).map(|number| {
+            let (store, start) = (Arc::clone(&store), of(number));
+            tokio::spawn(async move { store.start(start).await })
+        });
+        for started in starts.collect::<Vec<_>>() {
+            assert!(matches!(started.await, Ok(Ok(Sending::Queued(..)))));
+        }
+    }
+    let store = open(&path, NOW).expect("opens again");
+    for number in [0, 1, 77, 2_500, 4_999] {
+        let mut again = of(number);
+        again.verification.id = uuid::Uuid::from_u128(u128::from(number) + 1);
+        assert!(matches!(store.start(again).await, Ok(Sending::Limited(_))), "bucket {number} was lost");
+    }
+}
