@@ -19,7 +19,7 @@ use crate::delivery::provider::MessageProvider;
 use crate::http::keys::Keys;
 use crate::secret::{Code, Entropy};
 use crate::telemetry::Metrics;
-use crate::verification::Engine;
+use crate::verification::{Destination, Engine};
 use crate::verification::limit::SendRule;
 use crate::verification::store::Store;
 use crate::verification::store::sqlite::{OpenError, SqliteStore};
@@ -77,6 +77,8 @@ impl App {
         public_url: String,
     ) -> Result<Arc<App>, BuildError> {
         make_data_dir(config)?;
+        // Reads the world's numbering plans now, so that the first request does not wait for it.
+        let _ = Destination::parse("+4915112345678", None);
         let policies = config.policies()?;
         let peppers = config.secrets.peppers(&config.data_dir, entropy.as_ref())?;
         let metrics = Arc::new(Metrics::default());

@@ -93,8 +93,9 @@ fn tls(config: &Config) -> Result<Option<Arc<Tls>>, Failure> {
 }
 
 async fn listen(section: &str, host: &str, port: u16) -> Result<TcpListener, Failure> {
-    let bare = host.trim_matches(['[', ']']);
-    let listener = TcpListener::bind((bare, port)).await;
+    // The name has two addresses on most machines; everybody who says it tries this one.
+    let host = if host == "localhost" { "127.0.0.1" } else { host };
+    let listener = TcpListener::bind((host, port)).await;
     Ok(listener.map_err(|error| ConfigError::rule(format!("{section}.port"), format!("cannot listen on {host}:{port}: {error}")))?)
 }
 

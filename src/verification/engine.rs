@@ -91,8 +91,9 @@ impl Engine {
         match self.prepare(&policy, caller, request, now) {
             Err(invalid) => Ok(Started::Invalid(invalid)),
             Ok((start, code)) => {
+                let id = start.verification.id;
                 let sending = self.store.start(start).await?;
-                Ok(self.sending(sending, Some(code), &policy).await)
+                Ok(self.sending(sending, id, code, &policy).await)
             }
         }
     }
@@ -115,7 +116,7 @@ impl Engine {
                 Err(invalid) => return Ok(Started::Invalid(invalid)),
                 Ok((resend, code)) => match self.store.resend(resend).await? {
                     Sending::Moved => {}
-                    sending => return Ok(self.sending(sending, Some(code), &policy).await),
+                    sending => return Ok(self.sending(sending, id, code, &policy).await),
                 },
             }
         }
@@ -404,13 +405,15 @@ impl Engine {
         takes
     }
 
-    async fn sending(&self, sending: Sending, code: Option<Code>, policy: &Arc<Policy>) -> Started {
+    /// Hands what was queued to the courier. `code` is that of verification `id`.
+    async fn sending(&self, sending: Sending, id: VerificationId, code: Code, policy: &Arc<Policy>) -> Started {
         let started = match sending {
             Sending::Queued(verification, snapshot) => {
-                // A re-armed verification keeps the code that it has.
-                let code = if verification.sends > 1 && policy.rearm { self.code_of(&verification).or(code) } else { code };
-                if let Some(code) = code {
-                    self.dispatch(*verification, code, policy).await;
+                // A start that re-armed an earlier verification sends that one's code again.
+                let code = if verification.id == id { Some(code) } else { self.code_of(&verification) };
+                match code {
+                    Some(code) => self.dispatch(*verification, code, policy).await,
+                    None => self.give_up(&verification, "its code was made under a pepper that is gone").await,
                 }
                 Started::Sending(snapshot)
             }
