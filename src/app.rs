@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::audit::AuditLog;
 use crate::clock::Clock;
@@ -21,6 +21,7 @@ use crate::secret::{Code, Entropy};
 use crate::telemetry::Metrics;
 use crate::verification::{Destination, Engine};
 use crate::verification::limit::SendRule;
+use crate::verification::policy::Policy;
 use crate::verification::store::Store;
 use crate::verification::store::sqlite::{OpenError, SqliteStore};
 
@@ -52,8 +53,6 @@ pub struct App {
     pub trusted_proxies: Vec<IpNet>,
     /// Where examples point.
     pub public_url: String,
-    /// Requests under way.
-    pub places: Semaphore,
     /// Longest work on one request.
     pub request_timeout: Duration,
     /// Counters.
@@ -82,7 +81,7 @@ impl App {
         let policies = config.policies()?;
         let peppers = config.secrets.peppers(&config.data_dir, entropy.as_ref())?;
         let metrics = Arc::new(Metrics::default());
-        let renderer = Renderer::new(policies.iter()).map_err(|error| ConfigError::rule("service", error.to_string()))?;
+        let renderer = renderer(&policies)?;
         let store = Arc::new(SqliteStore::open(&config.database(), config.store.synchronous, Arc::new(AuditLog), clock.now())?);
         let inbox = (config.mode == Mode::Dev).then(|| Arc::new(Inbox::new(config.dev.inbox_size)));
         let tools = Tools {
@@ -114,7 +113,6 @@ impl App {
             tutorial_api: config.tutorial_api(),
             trusted_proxies: config.server.trusted_proxies.iter().map(|proxy| proxy.0).collect(),
             public_url,
-            places: Semaphore::new(config.server.max_requests),
             request_timeout: config.server.request_timeout.0,
             metrics,
             store_queue_depth: Box::new(move || store.queue_depth()),
@@ -130,6 +128,16 @@ impl App {
         self.entropy.fill(&mut bytes);
         format!("{:032x}", u128::from_be_bytes(bytes))
     }
+}
+
+/// What [`App::build`] would refuse, without building anything: for `config check` and `doctor`.
+pub fn check(config: &Config) -> Result<(), ConfigError> {
+    providers(config)?;
+    renderer(&config.policies()?).map(drop)
+}
+
+fn renderer(policies: &[Arc<Policy>]) -> Result<Renderer, ConfigError> {
+    Renderer::new(policies.iter()).map_err(|error| ConfigError::rule(format!("service.{}", error.service), error.to_string()))
 }
 
 /// The configured providers, first come first asked. One line for each.

@@ -44,7 +44,8 @@ impl<T> fmt::Debug for Redacted<T> {
 
 impl<'de, T: serde::Deserialize<'de>> serde::Deserialize<'de> for Redacted<T> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        T::deserialize(deserializer).map(Redacted)
+        // The parser's own words would repeat the value.
+        T::deserialize(deserializer).map(Redacted).map_err(|_| serde::de::Error::custom("must be text in quotes"))
     }
 }
 

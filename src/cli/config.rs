@@ -26,7 +26,7 @@ pub fn run(file: Option<&Path>, command: &Command) -> Result<ExitCode, Failure> 
     match command {
         Command::Default => terminal::say(DEFAULT_TOML.trim_end()),
         Command::Check => {
-            load(file)?;
+            crate::app::check(&load(file)?)?;
             terminal::say("ok");
         }
         Command::Show { .. } => terminal::say_json(&load(file)?),

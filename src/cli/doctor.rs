@@ -35,7 +35,7 @@ struct Check {
 
 pub fn run(file: Option<&Path>, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let config = load(file)?;
-    let checks = [mode(&config), pepper(&config), database(&config), clients(&config), listener("server", &config.server.host, config.server.port), listener("admin", &config.admin.host, config.admin.port)];
+    let checks = [configuration(&config), mode(&config), pepper(&config), database(&config), clients(&config), listener("server", &config.server.host, config.server.port), listener("admin", &config.admin.host, config.admin.port)];
     if arguments.json {
         terminal::say_json(&checks);
     } else {
@@ -50,6 +50,14 @@ pub fn run(file: Option<&Path>, arguments: &Arguments) -> Result<ExitCode, Failu
     }
     let wrong = checks.iter().any(|check| check.finding == Finding::Wrong);
     Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn configuration(config: &Config) -> Check {
+    let (finding, detail) = match crate::app::check(config) {
+        Ok(()) => (Finding::Ok, "every setting is in its range, every text renders".to_owned()),
+        Err(error) => (Finding::Wrong, error.to_string()),
+    };
+    Check { what: "settings", finding, detail }
 }
 
 fn mode(config: &Config) -> Check {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::app::{App, make_data_dir};
@@ -24,7 +24,7 @@ use crate::verification::policy::DEFAULT_SERVICE;
 use crate::{db, telemetry};
 
 /// How often the store does its housekeeping.
-const SWEEP_EVERY: Duration = Duration::from_secs(2);
+const SWEEP_EVERY: Duration = Duration::from_millis(200);
 /// The key that the first start in dev mode makes, in the data directory.
 pub const FIRST_KEY_FILE: &str = "first-client.key";
 
@@ -49,6 +49,8 @@ pub fn run(file: Option<&Path>, arguments: &Arguments) -> Result<ExitCode, Failu
 
 async fn serve(config: &Config) -> Result<(), Failure> {
     let tls = tls(config)?;
+    // Before anything listens: a stop that comes early is a stop, and no death.
+    let signals = signals().context("signals cannot be received")?;
     let public = listen("server", &config.server.host, config.server.port).await?;
     let admin = listen("admin", &config.admin.host, config.admin.port).await?;
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -69,13 +71,14 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         app: Arc::clone(&app),
         tls,
         max_connections: config.server.max_connections,
+        max_requests: config.server.max_requests,
         header_timeout: config.server.header_timeout.0,
         drain_timeout: config.server.drain_timeout.0,
     };
     let public = tokio::spawn(server(public, http::public(&app), tls.clone()).run(stopping.clone()));
     let admin = tokio::spawn(server(admin, http::admin(&app), None).run(stopping.clone()));
     let sweeper = tokio::spawn(sweep(Arc::clone(&app), clock, config.store.retention.0, stopping));
-    wait_for_signal(tls.as_deref()).await.context("signals cannot be received")?;
+    wait_for(signals, tls.as_deref()).await;
     tracing::info!("stopping: requests under way may finish");
     let _ = stop.send(true);
     for task in [public, admin, sweeper] {
@@ -171,15 +174,16 @@ async fn sweep(app: Arc<App>, clock: Arc<dyn Clock>, retention: Duration, mut st
     }
 }
 
+fn signals() -> std::io::Result<[Signal; 3]> {
+    Ok([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?])
+}
+
 /// Returns at SIGTERM or SIGINT. SIGHUP reads the certificate again.
-async fn wait_for_signal(tls: Option<&Tls>) -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
+async fn wait_for([mut terminate, mut interrupt, mut hang_up]: [Signal; 3], tls: Option<&Tls>) {
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return,
+            _ = interrupt.recv() => return,
             _ = hang_up.recv() => match tls.map(Tls::reload) {
                 Some(Ok(())) => tracing::info!("the certificate was read again"),
                 Some(Err(error)) => tracing::error!(%error, "the certificate in use stays"),

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::db::Synchronous;
 use crate::telemetry::LogFormat;
+use crate::verification::Destination;
 use crate::verification::policy::Policy;
 
 pub use secrets::{PEPPER_FILE, SecretsConfig};
@@ -262,6 +263,14 @@ impl Config {
             return Err(ConfigError::rule("dev.test_destinations", "fixed codes exist in dev mode only (mode = \"dev\")"));
         }
         for (destination, code) in &self.dev.test_destinations {
+            let e164 = destination.strip_prefix('+').is_some_and(|digits| {
+                (7..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+            });
+            let mail = Destination::parse(destination, None).is_ok_and(|parsed| parsed.canonical() == destination);
+            if !e164 && !mail {
+                let key = format!("dev.test_destinations.\"{destination}\"");
+                return Err(ConfigError::rule(key, "must be a number as +4915112345678, or a plain mail address"));
+            }
             if crate::secret::Code::parse(code.expose()).is_err() {
                 return Err(ConfigError::rule(format!("dev.test_destinations.\"{destination}\""), "must be 6 to 10 digits"));
             }

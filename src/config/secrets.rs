@@ -78,7 +78,9 @@ fn made(file: &Path, entropy: &dyn Entropy) -> Result<Pepper, ConfigError> {
     let text = Zeroizing::new(STANDARD.encode(bytes.as_ref()));
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
         Ok(mut made) => {
-            let written = made.write_all(text.as_bytes()).and_then(|()| made.sync_all());
+            // The directory too: a pepper that a power cut takes back would make every code before it worthless.
+            let directory = || file.parent().map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all());
+            let written = made.write_all(text.as_bytes()).and_then(|()| made.sync_all()).and_then(|()| directory());
             written.map_err(|error| ConfigError::rule("data_dir", format!("cannot write {}: {error}", file.display())))?;
             parse("secrets.pepper", &text)
         }

@@ -99,26 +99,31 @@ pub struct LimitsConfig {
     pub hard_failures: u32,
 }
 
-/// Every service: the reference, its preset, what is said of `default`, what is said of itself; the later wins.
+/// Every service: the reference, then `default`'s preset and settings, then its own preset and settings; the later wins.
 pub(super) fn resolve(reference: &Figment, own: &Figment) -> Result<BTreeMap<String, ServiceConfig>, ConfigError> {
     let named: Dict = own.extract_inner("service").unwrap_or_default();
     let names = named.keys().map(String::as_str).chain([DEFAULT_SERVICE]);
     let mut services = BTreeMap::new();
     for name in names {
         check_name(name)?;
-        let preset = [name, DEFAULT_SERVICE].into_iter().find_map(|of| own.extract_inner::<Preset>(&format!("service.{of}.preset")).ok());
-        let mut layers = Figment::new().merge(reference.focus("service.default"));
-        if preset == Some(Preset::Twilio) {
-            layers = layers.merge(Toml::string(PRESET_TWILIO));
-        }
-        layers = layers.merge(own.focus("service.default"));
+        let mut layers = with_settings(Figment::new().merge(reference.focus("service.default")), own, DEFAULT_SERVICE);
         if name != DEFAULT_SERVICE {
-            layers = layers.merge(own.focus(&format!("service.{name}")));
+            layers = with_settings(layers, own, name);
         }
         let service = layers.extract().map_err(|error| Box::new(error.with_path(&format!("service.{name}"))))?;
         services.insert(name.to_owned(), service);
     }
     Ok(services)
+}
+
+/// What is said of a service, over its preset.
+fn with_settings(mut layers: Figment, own: &Figment, name: &str) -> Figment {
+    match own.extract_inner::<Preset>(&format!("service.{name}.preset")) {
+        Ok(Preset::Twilio) => layers = layers.merge(Toml::string(PRESET_TWILIO)),
+        // Nothing said, or nothing known: the settings below are read once more, and then say what is wrong.
+        Ok(Preset::Standard) | Err(_) => {}
+    }
+    layers.merge(own.focus(&format!("service.{name}")))
 }
 
 /// Reads a section without looking at it: [`resolve`] does that with each service's own layers.

@@ -17,13 +17,17 @@ pub struct QuotaText(pub Quota);
 
 impl fmt::Display for DurationText {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_duration(self.0).fmt(formatter)
+        let milliseconds = self.0.as_millis();
+        let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
+        // The largest unit that says it exactly.
+        let exact = units.into_iter().find(|(unit, _)| milliseconds.is_multiple_of(*unit));
+        exact.map_or(Ok(()), |(unit, name)| write!(formatter, "{}{name}", milliseconds / unit))
     }
 }
 
 impl fmt::Display for QuotaText {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.0.count, humantime::format_duration(self.0.per))
+        write!(formatter, "{}/{}", self.0.count, DurationText(self.0.per))
     }
 }
 
@@ -74,6 +78,11 @@ mod tests {
         let limit = quota("5/10m").expect("a limit");
         assert_eq!(limit, Quota { count: 5, per: Duration::from_secs(600) });
         assert_eq!(QuotaText(limit).to_string(), "5/10m");
+        for text in ["90d", "24h", "90m", "90s", "1500ms"] {
+            let read = duration(text).expect(text);
+            assert_eq!(duration(&DurationText(read).to_string()), Ok(read), "{text}");
+        }
+        assert_eq!(DurationText(Duration::from_secs(90 * 86_400)).to_string(), "90d");
         for wrong in ["", "5", "5/", "/10m", "0/10m", "5/0s", "-1/10m", "five/10m"] {
             assert!(quota(wrong).is_err(), "{wrong}");
         }

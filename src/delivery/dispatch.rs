@@ -3,7 +3,7 @@
 //! A start never waits for a provider. The verification's row says `queued` until the report arrives, so what a crash
 //! interrupts is sent by the next start of the server.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -17,7 +17,7 @@ use crate::delivery::provider::{MessageProvider, SendError};
 use crate::telemetry::Metrics;
 use crate::verification::courier::{Courier, Parcel, QueueFull};
 use crate::verification::model::Channel;
-use crate::verification::store::{Delivered, Store};
+use crate::verification::store::{Delivered, Store, Undelivered};
 
 /// Messages that may wait for one provider.
 const QUEUE: usize = 16_384;
@@ -83,10 +83,13 @@ impl Courier for Dispatcher {
     }
 
     fn dispatch(&self, parcel: Parcel) -> Result<(), QueueFull> {
-        let lanes = self.lanes.read().map_err(|_| QueueFull)?;
+        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
         let channel = parcel.verification.channel;
-        let lane = lanes.iter().find(|lane| lane.provider.channels().contains(&channel)).ok_or(QueueFull)?;
-        lane.queue.try_send(parcel).map_err(|_| QueueFull)
+        match lanes.iter().find(|lane| lane.provider.channels().contains(&channel)) {
+            Some(lane) => lane.queue.try_send(parcel).map_err(|error| QueueFull(error.into_inner())),
+            // Stopping: the next start of the server sends it.
+            None => Ok(()),
+        }
     }
 }
 
@@ -106,7 +109,11 @@ async fn deliver(provider: &dyn MessageProvider, parcel: Parcel, tools: &Tools) 
     let delivered = Delivered {
         id: verification.id,
         message: verification.sends,
-        result: result.map(|reference| (provider.name().to_owned(), reference)).map_err(|error| error.to_string()),
+        queued_at: parcel.queued_at,
+        result: result.map(|reference| (provider.name().to_owned(), reference)).map_err(|error| Undelivered {
+            cause: error.to_string(),
+            perhaps_sent: matches!(error, SendError::Uncertain(_)),
+        }),
         now: tools.clock.now(),
     };
     if let Err(error) = tools.store.delivered(delivered).await {

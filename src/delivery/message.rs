@@ -44,6 +44,8 @@ pub struct Message {
 #[derive(Debug, thiserror::Error)]
 #[error("templates.{locale} {rule}")]
 pub struct TemplateError {
+    /// Its service.
+    pub service: String,
     /// Its locale.
     pub locale: String,
     /// What is wrong.
@@ -63,17 +65,17 @@ impl Renderer {
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         let built_in = [("text", TEXT), ("subject", SUBJECT)];
         for (name, source) in built_in {
-            environment.add_template(name, source).map_err(|error| wrong("en", &error))?;
+            environment.add_template(name, source).map_err(|error| wrong("built-in", "en", &error))?;
         }
         let mut own = HashMap::new();
         for policy in policies {
             for (locale, source) in &policy.templates {
                 let name = format!("{}/{locale}", policy.service);
-                environment.add_template_owned(name.clone(), source.clone()).map_err(|error| wrong(locale, &error))?;
+                environment.add_template_owned(name.clone(), source.clone()).map_err(|error| wrong(&policy.service, locale, &error))?;
                 let sample = context! { code => "123456", brand => &policy.brand, minutes => 5 };
-                let text = environment.get_template(&name).and_then(|template| template.render(sample)).map_err(|error| wrong(locale, &error))?;
+                let text = environment.get_template(&name).and_then(|template| template.render(sample)).map_err(|error| wrong(&policy.service, locale, &error))?;
                 if !text.contains("123456") {
-                    return Err(TemplateError { locale: locale.clone(), rule: "must contain {{ code }}".into() });
+                    return Err(TemplateError { service: policy.service.clone(), locale: locale.clone(), rule: "must contain {{ code }}".into() });
                 }
                 own.insert((policy.service.clone(), locale.clone()), name);
             }
@@ -83,7 +85,7 @@ impl Renderer {
 
     /// The finished message of a parcel.
     pub fn render(&self, parcel: &Parcel, created_at: Timestamp) -> Result<Message, minijinja::Error> {
-        let Parcel { verification, code, policy } = parcel;
+        let Parcel { verification, code, policy, .. } = parcel;
         let minutes = verification.expires_at.0.saturating_sub(created_at.0).max(0) as u64;
         let values = context! { code => code.expose(), brand => &policy.brand, minutes => minutes.div_ceil(60_000) };
         let name = self.template_name(&policy.service, &verification.locale, &policy.locale);
@@ -121,6 +123,6 @@ impl Renderer {
     }
 }
 
-fn wrong(locale: &str, error: &minijinja::Error) -> TemplateError {
-    TemplateError { locale: locale.into(), rule: format!("does not render: {error}") }
+fn wrong(service: &str, locale: &str, error: &minijinja::Error) -> TemplateError {
+    TemplateError { service: service.into(), locale: locale.into(), rule: format!("does not render: {error}") }
 }

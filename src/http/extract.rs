@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use ipnet::IpNet;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::app::App;
 use crate::db::client::{Client, Scope};
@@ -58,10 +58,20 @@ pub async fn body(request: Request) -> Result<bytes::Bytes, Problem> {
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        describe(&error.inner().to_string(), Some(path).filter(|path| path != "."))
+        let path = Some(error.path().to_string()).filter(|path| path != ".");
+        match path {
+            // What the parser calls a syntax error may be JSON that does not fit: a list for a name, a number beyond all bounds.
+            Some(field) if !error.inner().is_data() && serde_json::from_slice::<IgnoredAny>(bytes).is_ok() => {
+                Problem::new(ProblemCode::InvalidBody).detail(format!("{field} has the wrong type")).field(field)
+            }
+            path => describe(&error.inner().to_string(), path.filter(|_| error.inner().is_data())),
+        }
     })?;
     deserializer.end().map_err(|_| Problem::new(ProblemCode::InvalidBody).detail("Something follows the JSON value."))?;
+    // serde takes a list for a struct, field by field.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::new(ProblemCode::InvalidBody).detail("The body must be an object."));
+    }
     Ok(parsed)
 }
 
@@ -73,6 +83,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// Turns serde's words into ours: they name the field in backticks, and may repeat the value after "invalid type".
 fn describe(error: &str, path: Option<String>) -> Problem {
+    let error = error.rsplit_once(" at line ").map_or(error, |(error, _)| error);
     let quoted = error.split('`').nth(1).map(str::to_owned);
     let problem = Problem::new(ProblemCode::InvalidBody);
     if error.starts_with("unknown field") {
@@ -88,14 +99,15 @@ fn describe(error: &str, path: Option<String>) -> Problem {
         return problem.detail(format!("{field} is given twice")).field(field);
     }
     if error.starts_with("invalid type") || error.starts_with("invalid value") || error.starts_with("unknown variant") {
-        let expected = error.split("expected ").nth(1).map(|text| text.split(" at line").next().unwrap_or(text)).unwrap_or("another type");
+        // The last one: a value before it may hold the same words.
+        let expected = error.rsplit_once("expected ").map_or("another type", |(_, expected)| expected);
         let field = path.unwrap_or_else(|| "body".into());
         return problem.detail(format!("{field} must be {expected}")).field(field);
     }
     match path {
         // Messages of our own types.
-        Some(field) if !error.contains("EOF") && !error.contains("line") => problem.detail(format!("{field} {error}")).field(field),
-        _ => problem.detail("The body is not valid JSON."),
+        Some(field) => problem.detail(format!("{field} {error}")).field(field),
+        None => problem.detail("The body is not valid JSON."),
     }
 }
 
@@ -248,7 +260,8 @@ mod tests {
             (r#"{"code":"1"} x"#, None, "Something follows the JSON value."),
             (r#"{"code":"#, None, "The body is not valid JSON."),
             ("", None, "The body is not valid JSON."),
-            (r#"{"code":1e400}"#, None, "The body is not valid JSON."),
+            (r#"{"code":1e400}"#, Some("code"), "code has the wrong type"),
+            (r#"["123456"]"#, None, "The body must be an object."),
         ] {
             let problem = parse_json::<Sample>(body.as_bytes()).expect_err(body);
             let shown = problem.body(String::new());

@@ -2,7 +2,6 @@
 //! security headers, one log line for a failure, and the metrics.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -12,6 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use crate::app::App;
@@ -19,7 +19,7 @@ use crate::http::page;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::telemetry::RequestLabels;
 
-/// `Request-Id` of an answer, and `request_id` of a problem and of log lines.
+/// `X-Request-Id` of an answer, and `request_id` of a problem and of log lines.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const SECURITY_HEADERS: [(HeaderName, HeaderValue); 7] = [
@@ -40,12 +40,12 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 7] = [
 
 /// Answers one request. Never fails: whatever happens becomes an answer.
 #[expect(clippy::disallowed_methods, reason = "a duration for the metrics; nothing is decided by it")]
-pub async fn answer(app: Arc<App>, router: Router, request: Request) -> Response {
+pub async fn answer(app: &App, places: &Semaphore, router: Router, request: Request) -> Response {
     let started = Instant::now();
-    let request_id = request_id(&app, request.headers());
+    let request_id = request_id(app, request.headers());
     let method = request.method().clone();
     let wants_page = page::is_wanted(request.headers());
-    let mut response = match app.places.try_acquire() {
+    let mut response = match places.try_acquire() {
         Ok(_place) => guarded(router.oneshot(request), app.request_timeout, &request_id).await,
         Err(_) => {
             app.metrics.shed();

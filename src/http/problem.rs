@@ -113,9 +113,9 @@ pub struct Problem {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemBody {
-    /// Where the code is explained.
+    /// The code as a URI; docs/errors.md explains each.
     #[serde(rename = "type")]
-    #[schema(example = "https://countersign.dev/errors#limited")]
+    #[schema(example = "urn:countersign:error:limited")]
     pub kind: String,
     /// The code in words.
     pub title: &'static str,
@@ -185,7 +185,7 @@ impl Problem {
     pub fn body(&self, request_id: String) -> ProblemBody {
         let (code, status, title) = self.code.parts();
         ProblemBody {
-            kind: format!("https://countersign.dev/errors#{code}"),
+            kind: format!("urn:countersign:error:{code}"),
             title,
             status: status.as_u16(),
             detail: self.detail.clone(),

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::app::App;
@@ -43,6 +44,8 @@ pub struct Server {
     pub tls: Option<Arc<Tls>>,
     /// Connections at once.
     pub max_connections: usize,
+    /// Requests at once; one more is shed.
+    pub max_requests: usize,
     /// First byte, whole head, next request.
     pub header_timeout: Duration,
     /// After the signal.
@@ -54,7 +57,8 @@ impl Server {
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let places = Arc::new(Semaphore::new(self.max_connections));
         let graceful = GracefulShutdown::new();
-        let shared = Arc::new(Connection { router: self.router, app: self.app, header_timeout: self.header_timeout });
+        let requests = Semaphore::new(self.max_requests);
+        let shared = Arc::new(Connection { router: self.router, app: self.app, requests, header_timeout: self.header_timeout });
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -70,10 +74,10 @@ impl Server {
             };
             // Above the cap the connection is closed at once: a queue here would be one more thing to fill.
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-            let (shared, tls, watcher) = (Arc::clone(&shared), self.tls.clone(), graceful.watcher());
+            let (shared, tls, watcher, stop) = (Arc::clone(&shared), self.tls.clone(), graceful.watcher(), stop.clone());
             tokio::spawn(async move {
                 shared.app.metrics.connections(1);
-                shared.serve(stream, peer, tls, watcher).await;
+                Arc::clone(&shared).serve(stream, peer, tls, watcher, stop).await;
                 shared.app.metrics.connections(-1);
                 drop(place);
             });
@@ -88,31 +92,40 @@ impl Server {
 struct Connection {
     router: Router,
     app: Arc<App>,
+    requests: Semaphore,
     header_timeout: Duration,
 }
 
 type Watcher = hyper_util::server::graceful::Watcher;
 
 impl Connection {
-    async fn serve(&self, stream: TcpStream, peer: SocketAddr, tls: Option<Arc<Tls>>, watcher: Watcher) {
+    async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, tls: Option<Arc<Tls>>, watcher: Watcher, mut stop: watch::Receiver<bool>) {
         // An answer is one small write: waiting to fill a segment only delays it.
         let _ = stream.set_nodelay(true);
         // hyper finds out which protocol is spoken by reading, without a time-out: so nothing is handed to it before
         // something can be read.
-        if !matches!(timeout(self.header_timeout, first_byte(&stream)).await, Ok(Ok(true))) {
+        if self.soon(&mut stop, first_byte(&stream)).await != Some(true) {
             return;
         }
         match tls {
             None => self.speak(stream, peer, watcher).await,
             Some(tls) => {
-                if let Ok(Ok(stream)) = timeout(self.header_timeout, tls.acceptor().accept(stream)).await {
+                if let Some(stream) = self.soon(&mut stop, tls.acceptor().accept(stream)).await {
                     self.speak(stream, peer, watcher).await;
                 }
             }
         }
     }
 
-    async fn speak(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: SocketAddr, watcher: Watcher) {
+    /// What must come in time, and need not come any more once the server stops: nothing was asked yet.
+    async fn soon<T>(&self, stop: &mut watch::Receiver<bool>, work: impl Future<Output = io::Result<T>>) -> Option<T> {
+        tokio::select! {
+            done = timeout(self.header_timeout, work) => done.ok()?.ok(),
+            _ = stop.wait_for(|stop| *stop) => None,
+        }
+    }
+
+    async fn speak(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: SocketAddr, watcher: Watcher) {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(self.header_timeout).max_buf_size(HEAD_MAX_BYTES).max_headers(100);
         builder
@@ -122,15 +135,21 @@ impl Connection {
             .max_concurrent_streams(STREAMS)
             .keep_alive_interval(self.header_timeout)
             .keep_alive_timeout(self.header_timeout);
+        let asked = Notify::new();
         let service = service_fn(|request: hyper::Request<Incoming>| {
-            let (app, router) = (Arc::clone(&self.app), self.router.clone());
+            asked.notify_one();
+            let (shared, router) = (Arc::clone(&self), self.router.clone());
             let mut request: Request = request.map(Body::new);
             request.extensions_mut().insert(Peer(peer.ip()));
-            async move { Ok::<_, std::convert::Infallible>(frame::answer(app, router, request).await) }
+            async move { Ok::<_, std::convert::Infallible>(frame::answer(&shared.app, &shared.requests, router, request).await) }
         });
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
-        // Broken and slow connections end here every day; they are counted by the metrics and are no news.
-        let _ = watcher.watch(connection).await;
+        let mut connection = pin!(watcher.watch(builder.serve_connection(TokioIo::new(stream), service)));
+        // hyper's timers run once it knows the protocol, and "P" may be POST or HTTP/2: so the first request has a timer of
+        // its own. Broken and slow connections end here every day; they are counted by the metrics and are no news.
+        tokio::select! {
+            _ = &mut connection => {}
+            first = timeout(self.header_timeout, asked.notified()) => if first.is_ok() { let _ = connection.await; },
+        }
     }
 }
 

@@ -59,7 +59,10 @@ async fn send_code(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>
         // The tutorial's ids are Twilio's: SM and 32 hexadecimal digits. So are these, made of the verification's id.
         Started::Sending(snapshot) => Ok(message(StatusCode::OK, &format!("Message sent with id: SM{}", snapshot.id.simple()))),
         Started::Limited(limited) => Err(Problem::from(limited).into()),
-        Started::Invalid(invalid) => Err(Problem::from(invalid).into()),
+        Started::Invalid(invalid) => {
+            let detail = format!("phoneNumber {}", invalid.rule);
+            Err(Problem::new(ProblemCode::InvalidField).detail(detail).into())
+        }
         Started::IdempotencyKeyReused | Started::NotFound | Started::Ended(_) => Err(Problem::new(ProblemCode::NotFound).into()),
     }
 }

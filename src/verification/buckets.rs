@@ -35,8 +35,8 @@ impl Buckets {
     }
 
     /// One more wrong code in a row.
-    pub fn count_failure(&mut self, key: BucketKey, now: Timestamp) {
-        limit::count_failure(self.edit(key), now);
+    pub fn count_failure(&mut self, key: BucketKey, of_subject: bool, now: Timestamp) {
+        limit::count_failure(self.edit(key), of_subject, now);
     }
 
     /// As good as new again. False when it was.
@@ -48,10 +48,10 @@ impl Buckets {
         true
     }
 
-    /// Gives back the newest taking from a bucket of windows: the message never went out.
-    pub fn give_back(&mut self, key: BucketKey) {
-        if !self.get(&key).values.is_empty() {
-            self.edit(key).values.pop();
+    /// Gives back what was taken at that time from a bucket of windows: the message certainly never went out.
+    pub fn give_back(&mut self, key: BucketKey, taken_at: Timestamp) {
+        if let Some(place) = self.get(&key).values.iter().rposition(|time| *time == taken_at.0) {
+            self.edit(key).values.remove(place);
         }
     }
 
@@ -117,8 +117,8 @@ mod tests {
     #[test]
     fn names_what_changed_once_asked() {
         let mut buckets = Buckets::default();
-        buckets.count_failure([9; 16], Timestamp(4));
-        buckets.count_failure([9; 16], Timestamp(5));
+        buckets.count_failure([9; 16], false, Timestamp(4));
+        buckets.count_failure([9; 16], false, Timestamp(5));
         assert_eq!(buckets.changed(), [[9; 16]]);
         assert_eq!(buckets.get(&[9; 16]).values, [2, 5]);
         assert!(buckets.changed().is_empty());
@@ -128,10 +128,15 @@ mod tests {
     fn forgets_only_what_is_as_good_as_new() {
         let mut buckets = Buckets::default();
         assert!(buckets.take_all(&[take(1, 1)], Timestamp(0)).is_ok());
-        buckets.count_failure([9; 16], Timestamp(0));
-        for _ in 0..crate::verification::sharded::SHARDS {
-            buckets.tidy(Timestamp(3_600_001));
-        }
-        assert_eq!(buckets.len(), 1, "failures do not fade");
+        buckets.count_failure([9; 16], false, Timestamp(0));
+        buckets.count_failure([8; 16], true, Timestamp(0));
+        let mut tidy = |hours: i64| {
+            for _ in 0..crate::verification::sharded::SHARDS {
+                buckets.tidy(Timestamp(hours * 3_600_000 + 1));
+            }
+            buckets.len()
+        };
+        assert_eq!(tidy(1), 2, "failures do not fade");
+        assert_eq!(tidy(31 * 24), 1, "a subject's never do");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::clock::Timestamp;
 use crate::secret::Code;
 use crate::verification::model::{Channel, Verification};
 use crate::verification::policy::Policy;
@@ -12,6 +13,8 @@ pub struct Parcel {
     pub verification: Verification,
     /// The code.
     pub code: Code,
+    /// When it was queued; unknown after a restart.
+    pub queued_at: Option<Timestamp>,
     /// The rules of its service: brand, texts, life.
     pub policy: Arc<Policy>,
 }
@@ -24,6 +27,5 @@ pub trait Courier: Send + Sync {
     fn dispatch(&self, parcel: Parcel) -> Result<(), QueueFull>;
 }
 
-/// Too many messages wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueueFull;
+/// Too many messages wait: here is yours back.
+pub struct QueueFull(pub Parcel);

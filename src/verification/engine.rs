@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::clock::{Clock, Timestamp};
 use crate::secret::{Code, Entropy, Pepper, Peppers, Tag};
 use crate::telemetry::Metrics;
-use crate::verification::courier::{Courier, Parcel};
+use crate::verification::courier::{Courier, Parcel, QueueFull};
 use crate::verification::destination::{Country, Destination};
 use crate::verification::limit::{LimitName, Limited, Rule, SendRule, Take};
 use crate::verification::model::{
@@ -24,7 +24,7 @@ use crate::verification::policy::{DEFAULT_SERVICE, LIFE_MAX, Policy};
 use crate::verification::request::{self, Caller, InvalidField, StartRequest, Which};
 use crate::verification::store::{
     Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Resend, Sending, Snapshot, Start, Store, StoreError,
-    Target,
+    Target, Undelivered,
 };
 
 /// What the engine is made of.
@@ -93,7 +93,7 @@ impl Engine {
             Ok((start, code)) => {
                 let id = start.verification.id;
                 let sending = self.store.start(start).await?;
-                Ok(self.sending(sending, id, code, &policy).await)
+                Ok(self.sending(sending, id, code, now, &policy).await)
             }
         }
     }
@@ -116,7 +116,7 @@ impl Engine {
                 Err(invalid) => return Ok(Started::Invalid(invalid)),
                 Ok((resend, code)) => match self.store.resend(resend).await? {
                     Sending::Moved => {}
-                    sending => return Ok(self.sending(sending, id, code, &policy).await),
+                    sending => return Ok(self.sending(sending, id, code, now, &policy).await),
                 },
             }
         }
@@ -241,8 +241,8 @@ impl Engine {
         for verification in left {
             let policy = self.policy(&verification.service);
             match self.code_of(&verification) {
-                Some(code) => self.dispatch(verification, code, &policy).await,
-                None => self.give_up(&verification, "the caller's own code was lost in a restart").await,
+                Some(code) => self.dispatch(verification, code, None, &policy).await,
+                None => self.give_up(&verification, None, "the caller's own code was lost in a restart").await,
             }
         }
         Ok(count)
@@ -343,6 +343,11 @@ impl Engine {
             let rule = if verification.custom_code { "must be given again: a code of the caller's own is not kept" } else { "must not be given: this verification's codes are made here" };
             return Err(InvalidField::new("code", rule));
         }
+        let idempotency = self.claim(caller, "resend", |digest| {
+            digest(verification.id.as_bytes());
+            digest(verification.channel.as_str().as_bytes());
+            digest(own_code.as_ref().map_or("", Code::expose).as_bytes());
+        });
         let same = if policy.same_code && own_code.is_none() { self.code_of(&verification) } else { None };
         let code = match same {
             // The same code keeps its end: it was issued once.
@@ -365,6 +370,7 @@ impl Engine {
             tag: verification.tag,
             pepper_id: verification.pepper_id,
             expires_at: verification.expires_at,
+            idempotency,
             takes: self.send_limits(policy, caller, &verification),
             sends: Arc::clone(&policy.sends),
             origin: caller.origin(),
@@ -390,7 +396,8 @@ impl Engine {
                 rule: Rule::Windows(Arc::clone(&policy.sends)),
             },
             Take {
-                key: LimitName::DestinationAllServices.key(&[&destination.key()]),
+                // Strangers cannot use up the share of people whom some caller has authenticated.
+                key: LimitName::DestinationAllServices.key(&[&destination.key(), &[u8::from(subject.is_some())]]),
                 name: LimitName::DestinationAllServices,
                 rule: Rule::Windows(Arc::clone(&self.destination_all_services)),
             },
@@ -406,14 +413,14 @@ impl Engine {
     }
 
     /// Hands what was queued to the courier. `code` is that of verification `id`.
-    async fn sending(&self, sending: Sending, id: VerificationId, code: Code, policy: &Arc<Policy>) -> Started {
+    async fn sending(&self, sending: Sending, id: VerificationId, code: Code, queued_at: Timestamp, policy: &Arc<Policy>) -> Started {
         let started = match sending {
             Sending::Queued(verification, snapshot) => {
                 // A start that re-armed an earlier verification sends that one's code again.
                 let code = if verification.id == id { Some(code) } else { self.code_of(&verification) };
                 match code {
-                    Some(code) => self.dispatch(*verification, code, policy).await,
-                    None => self.give_up(&verification, "its code was made under a pepper that is gone").await,
+                    Some(code) => self.dispatch(*verification, code, Some(queued_at), policy).await,
+                    None => self.give_up(&verification, Some(queued_at), "its code was made under a pepper that is gone").await,
                 }
                 Started::Sending(snapshot)
             }
@@ -427,16 +434,16 @@ impl Engine {
         started
     }
 
-    async fn dispatch(&self, verification: Verification, code: Code, policy: &Arc<Policy>) {
-        let parcel = Parcel { verification: verification.clone(), code, policy: Arc::clone(policy) };
-        if self.courier.dispatch(parcel).is_err() {
-            self.give_up(&verification, "too many messages are waiting").await;
+    async fn dispatch(&self, verification: Verification, code: Code, queued_at: Option<Timestamp>, policy: &Arc<Policy>) {
+        let parcel = Parcel { verification, code, queued_at, policy: Arc::clone(policy) };
+        if let Err(QueueFull(parcel)) = self.courier.dispatch(parcel) {
+            self.give_up(&parcel.verification, queued_at, "too many messages are waiting").await;
         }
     }
 
-    async fn give_up(&self, verification: &Verification, cause: &str) {
-        let now = self.clock.now();
-        let delivered = Delivered { id: verification.id, message: verification.sends, result: Err(cause.into()), now };
+    async fn give_up(&self, verification: &Verification, queued_at: Option<Timestamp>, cause: &str) {
+        let result = Err(Undelivered { cause: cause.into(), perhaps_sent: false });
+        let delivered = Delivered { id: verification.id, message: verification.sends, queued_at, result, now: self.clock.now() };
         if let Err(error) = self.store.delivered(delivered).await {
             tracing::warn!(%error, verification = %verification.id, "a failed delivery could not be noted");
         }

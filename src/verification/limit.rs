@@ -85,6 +85,8 @@ pub struct FailureRule {
     pub until_released: bool,
 }
 
+/// How long the failures of a bare destination are kept after the last one.
+pub const FAILURES_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long a bare destination stays closed after the hard cap.
 pub const CLOSED_FOR: Duration = Duration::from_secs(24 * 3600);
 const SOFT_DELAY_FIRST: Duration = Duration::from_secs(30);
@@ -180,12 +182,13 @@ impl Take {
     }
 }
 
-/// One more wrong code in a row.
-pub fn count_failure(bucket: &mut Bucket, now: Timestamp) {
+/// One more wrong code in a row. Failures do not fade: a right code or a release clears them (NIST 3.2.2 counts those in a
+/// row). Those of a bare destination are forgotten after [`FAILURES_KEPT_FOR`], or everybody who mistypes once would stay in
+/// memory for ever; those of a subject never are.
+pub fn count_failure(bucket: &mut Bucket, of_subject: bool, now: Timestamp) {
     let failures = bucket.values.first().copied().unwrap_or(0) + 1;
     bucket.values = vec![failures, now.0];
-    // Failures do not fade: only a right code or a release clears them (NIST 3.2.2 counts those in a row).
-    bucket.forget_at = Timestamp(i64::MAX);
+    bucket.forget_at = if of_subject { Timestamp(i64::MAX) } else { now + FAILURES_KEPT_FOR };
 }
 
 /// Forgets the failures, after a right code or a release.
@@ -223,9 +226,9 @@ fn windows_retry_after(rule: &SendRule, times: &[i64], now: Timestamp) -> (Durat
         // The step is the message's place in its window when it was sent: it must not change while somebody waits.
         let place = within(times, shortest.per, Timestamp(last));
         let wait = waits.get(place.saturating_sub(1)).or(waits.last()).copied().unwrap_or_default();
-        let wait = now.until(Timestamp(last) + wait);
-        if wait > longest.0 {
-            longest.0 = wait;
+        let left = now.until(Timestamp(last) + wait);
+        if left > longest.0 {
+            longest = (left, Some(Quota { count: 1, per: wait }));
         }
     }
     longest
@@ -328,7 +331,7 @@ mod tests {
         let mut bucket = Bucket::default();
         let mut waits = Vec::new();
         for _ in 0..50 {
-            count_failure(&mut bucket, Timestamp(0));
+            count_failure(&mut bucket, false, Timestamp(0));
             waits.push(failures_retry_after(rule, &bucket.values, Timestamp(0)).as_secs());
         }
         assert_eq!((waits[8], waits[9], waits[14], waits[19]), (0, 30, 60, 120));

@@ -113,8 +113,9 @@ impl<R: Rows> Ledger<R> {
                 Claimed::Free | Claimed::InFlight => {}
             }
         }
-        // A caller's own code cannot be made again, so such a verification is not re-armed.
-        let armed = if rearm { self.newest_pending(&verification, now)?.filter(|armed| !armed.custom_code) } else { None };
+        // A caller's own code cannot be made again, and a person's verification is not joined to a stranger's.
+        let joins = |armed: &Verification| !armed.custom_code && armed.subject == verification.subject;
+        let armed = if rearm { self.newest_pending(&verification, now)?.filter(joins) } else { None };
         if let Err(limited) = self.buckets.take_all(&takes, now) {
             return Ok(Sending::Limited(limited));
         }
@@ -143,6 +144,13 @@ impl<R: Rows> Ledger<R> {
     /// See [`crate::verification::Store::resend`].
     pub fn resend(&mut self, resend: Resend) -> Result<Sending, StoreError> {
         let now = resend.now;
+        if let Some(claim) = resend.idempotency {
+            match self.claimed::<Snapshot>(claim, now)? {
+                Claimed::Answered(snapshot) => return Ok(Sending::Replayed(snapshot)),
+                Claimed::OtherPayload => return Ok(Sending::KeyReused),
+                Claimed::Free | Claimed::InFlight => {}
+            }
+        }
         let Some(mut verification) = self.of_service(&resend.service, resend.id)? else { return Ok(Sending::NotFound) };
         let status = verification.status_at(now);
         if status != Status::Pending {
@@ -164,6 +172,9 @@ impl<R: Rows> Ledger<R> {
         self.pending.enter(&verification);
         self.changed(&mut verification, EventKind::Resent, &resend.origin, None, now)?;
         let snapshot = self.snapshot(&verification, &resend.sends, now);
+        if let Some(claim) = resend.idempotency {
+            self.keep(claim, Some(&snapshot), now)?;
+        }
         Ok(Sending::Queued(Box::new(verification), snapshot))
     }
 
@@ -198,7 +209,7 @@ impl<R: Rows> Ledger<R> {
             return Ok(AttemptOutcome::Ended(Box::new(verification)));
         }
         verification.attempts += 1;
-        self.buckets.count_failure(verification.failures_key, now);
+        self.buckets.count_failure(verification.failures_key, verification.subject.is_some(), now);
         self.changed(&mut verification, EventKind::Checked, &attempt.origin, None, now)?;
         if let Some(claim) = attempt.idempotency {
             self.keep::<Checked>(claim, None, now)?;
@@ -259,10 +270,12 @@ impl<R: Rows> Ledger<R> {
                 verification.delivered_by = Some((provider.clone(), reference));
                 (EventKind::Sent, provider)
             }
-            Err(cause) => {
+            Err(undelivered) => {
                 verification.delivery = Delivery::Failed;
-                self.buckets.give_back(verification.sends_key());
-                (EventKind::DeliveryFailed, cause)
+                if let (false, Some(queued_at)) = (undelivered.perhaps_sent, delivered.queued_at) {
+                    self.buckets.give_back(verification.sends_key(), queued_at);
+                }
+                (EventKind::DeliveryFailed, undelivered.cause)
             }
         };
         self.changed(&mut verification, kind, &Origin::default(), Some(detail), delivered.now)?;

@@ -151,6 +151,8 @@ pub struct Resend {
     pub pepper_id: u32,
     /// Its end.
     pub expires_at: Timestamp,
+    /// Same key, same answer.
+    pub idempotency: Option<IdempotencyClaim>,
     /// The limits.
     pub takes: Vec<Take>,
     /// What the snapshot tells about resends.
@@ -248,10 +250,21 @@ pub struct Delivered {
     pub id: VerificationId,
     /// Number of the message (`sends` when it was queued): an older one's fate does not overwrite a newer one's.
     pub message: u32,
-    /// The provider and its reference, or a cause in plain words.
-    pub result: Result<(String, String), String>,
+    /// When it was queued, which is when it took from its limits; unknown after a restart.
+    pub queued_at: Option<Timestamp>,
+    /// The provider and its reference, or why not.
+    pub result: Result<(String, String), Undelivered>,
     /// The time now.
     pub now: Timestamp,
+}
+
+/// Why a message was not delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undelivered {
+    /// In plain words.
+    pub cause: String,
+    /// It may have been sent all the same: the limits keep what it took.
+    pub perhaps_sent: bool,
 }
 
 /// What came of a cancel.

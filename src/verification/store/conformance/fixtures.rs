@@ -113,6 +113,7 @@ pub fn resend(of: &Verification) -> Resend {
         tag: Tag([8; 32]),
         pepper_id: 7,
         expires_at: of.expires_at + LIFE,
+        idempotency: None,
         takes: Vec::new(),
         sends: roomy(),
         origin: Origin::default(),

@@ -7,7 +7,7 @@ use super::fixtures::{LIFE, NOW, SERVICE, approve, attempt, claim, destination, 
 use super::{Outcome, ensure};
 use crate::verification::limit::{FailureRule, LimitName, Quota, Rule, SendRule, Take};
 use crate::verification::model::{Channel, Delivery, Event, EventKind, Origin, Status, Verification, failures_key};
-use crate::verification::store::{AttemptOutcome, CancelOutcome, Checked, Delivered, Sending, Store, StoreError, Target};
+use crate::verification::store::{AttemptOutcome, CancelOutcome, Checked, Delivered, Sending, Store, StoreError, Target, Undelivered};
 
 fn text(error: StoreError) -> String {
     error.to_string()
@@ -232,15 +232,19 @@ pub async fn a_rearmed_start_keeps_its_id(store: Arc<dyn Store>) -> Outcome {
     Ok(())
 }
 
-fn fate(verification: &Verification, message: u32, result: Result<(String, String), String>) -> Delivered {
-    Delivered { id: verification.id, message, result, now: NOW }
+fn fate(verification: &Verification, message: u32, result: Result<(String, String), Undelivered>) -> Delivered {
+    Delivered { id: verification.id, message, queued_at: Some(verification.created_at), result, now: NOW }
+}
+
+fn lost(cause: &str) -> Result<(String, String), Undelivered> {
+    Err(Undelivered { cause: cause.into(), perhaps_sent: false })
 }
 
 pub async fn an_older_message_does_not_overwrite_a_newer_one(store: Arc<dyn Store>) -> Outcome {
     let verification = begun(&store, verification(1, 1)).await?;
     store.resend(resend(&verification)).await.map_err(text)?;
     let sent = Ok(("console".to_owned(), "reference".to_owned()));
-    ensure!(!store.delivered(fate(&verification, 1, Err("late".into()))).await.map_err(text)?, "the first message's fate was noted");
+    ensure!(!store.delivered(fate(&verification, 1, lost("late"))).await.map_err(text)?, "the first message's fate was noted");
     ensure!(store.delivered(fate(&verification, 2, sent.clone())).await.map_err(text)?, "the second message's fate was not noted");
     ensure!(!store.delivered(fate(&verification, 2, sent)).await.map_err(text)?, "noted twice");
     let row = row(&store, &verification).await?;
@@ -262,9 +266,14 @@ pub async fn a_failed_delivery_frees_the_wait(store: Arc<dyn Store>) -> Outcome 
     ensure!(snapshot.resend_after == first.created_at + Duration::from_secs(30), "{snapshot:?}");
     let soon = store.start(limited(2)).await.map_err(text)?;
     ensure!(matches!(soon, Sending::Limited(_)), "no wait: {soon:?}");
-    ensure!(store.delivered(fate(&first, 1, Err("unreachable".into()))).await.map_err(text)?, "not noted");
+    ensure!(store.delivered(fate(&first, 1, lost("unreachable"))).await.map_err(text)?, "not noted");
     let freed = store.start(limited(3)).await.map_err(text)?;
-    ensure!(matches!(freed, Sending::Queued(..)), "still waiting: {freed:?}");
+    let Sending::Queued(third, _) = freed else { return Err(format!("still waiting: {freed:?}")) };
+    // What was perhaps sent keeps its place: the person may get it yet.
+    let perhaps = Err(Undelivered { cause: "no answer".into(), perhaps_sent: true });
+    ensure!(store.delivered(fate(&third, 1, perhaps)).await.map_err(text)?, "not noted");
+    let soon = store.start(limited(4)).await.map_err(text)?;
+    ensure!(matches!(soon, Sending::Limited(_)), "an uncertain message freed the wait: {soon:?}");
     Ok(())
 }
 
@@ -307,6 +316,14 @@ pub async fn idempotency_keys_replay_and_refuse(store: Arc<dyn Store>) -> Outcom
     let replayed = store.attempt(right).await.map_err(text)?;
     ensure!(matches!(&replayed, AttemptOutcome::Replayed(same) if same.valid), "{replayed:?}");
 
+    let second = begun(&store, self::verification(9, 9)).await?;
+    let mut sent_again = resend(&second);
+    sent_again.idempotency = claim(5, 1);
+    let queued = store.resend(sent_again.clone()).await.map_err(text)?;
+    ensure!(matches!(queued, Sending::Queued(..)), "{queued:?}");
+    let replayed = store.resend(sent_again).await.map_err(text)?;
+    ensure!(matches!(replayed, Sending::Replayed(_)), "a resend was sent twice for one key: {replayed:?}");
+
     let mut crashed = attempt(verification.id, NOW);
     crashed.idempotency = claim(4, 1);
     let ended = store.attempt(crashed).await.map_err(text)?;
@@ -340,7 +357,7 @@ pub async fn timelines_are_complete_and_in_order(store: Arc<dyn Store>) -> Outco
     ensure!(judged(&store, &verification).await?, "not judged");
     let moved = row(&store, &verification).await?;
     store.resend(resend(&moved)).await.map_err(text)?;
-    store.delivered(fate(&verification, 2, Err("unreachable".into()))).await.map_err(text)?;
+    store.delivered(fate(&verification, 2, lost("unreachable"))).await.map_err(text)?;
     store.cancel(SERVICE, verification.id, Origin::default(), NOW).await.map_err(text)?;
     let timeline = store.timeline(verification.id).await.map_err(text)?;
     let kinds: Vec<_> = timeline.iter().map(|event| event.kind).collect();

@@ -10,17 +10,24 @@ use crate::verification::model::VerificationId;
 use crate::verification::store::StoreError;
 use crate::verification::store::ledger::database;
 
-/// Journal rows moved in one step: some hundred entries, a few milliseconds.
-const FILL_STEP: usize = 8;
+/// Entries moved in one step, about: a few milliseconds.
+const FILL_STEP: usize = 1000;
 const ENTRY: usize = 32;
 
 /// Moves the oldest journal rows into the index, in the transaction that is open, and says how many.
 pub fn fill(connection: &Connection) -> Result<usize, StoreError> {
-    let mut oldest = connection.prepare_cached("SELECT sequence, entries FROM index_journal ORDER BY sequence LIMIT ?1").map_err(database)?;
-    let rows = oldest.query_map([FILL_STEP], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))).map_err(database)?;
-    let rows = rows.collect::<Result<Vec<_>, _>>().map_err(database)?;
-    let Some((last, _)) = rows.last() else { return Ok(0) };
-    let mut entries: Vec<[u8; ENTRY]> = rows.iter().flat_map(|(_, blob)| blob.as_chunks::<ENTRY>().0).copied().collect();
+    let mut oldest = connection.prepare_cached("SELECT sequence, entries FROM index_journal ORDER BY sequence").map_err(database)?;
+    let mut rows = oldest.query([]).map_err(database)?;
+    let (mut last, mut entries) = (None, Vec::<[u8; ENTRY]>::new());
+    while entries.len() < FILL_STEP
+        && let Some(row) = rows.next().map_err(database)?
+    {
+        last = Some(row.get::<_, i64>(0).map_err(database)?);
+        let blob = row.get_ref(1).and_then(|blob| Ok(blob.as_blob()?)).map_err(database)?;
+        entries.extend_from_slice(blob.as_chunks::<ENTRY>().0);
+    }
+    drop(rows);
+    let Some(last) = last else { return Ok(0) };
     entries.sort_unstable();
     let mut insert = connection.prepare_cached("INSERT OR IGNORE INTO destination_index VALUES (?1, ?2)").map_err(database)?;
     for entry in &entries {

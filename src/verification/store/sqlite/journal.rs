@@ -40,7 +40,10 @@ impl BucketJournal {
             }
             decode(row.get_ref(2).and_then(|blob| Ok(blob.as_blob()?)).map_err(database)?, |key, bucket| buckets.restore(key, bucket));
         }
-        let mut journal = BucketJournal { sequence: included.iter().copied().max().unwrap_or(0), ..BucketJournal::default() };
+        // Goes on with the shard that is furthest behind, so that short runs complete a turn together.
+        let next_shard = included.iter().enumerate().min_by_key(|(_, sequence)| **sequence).map_or(0, |(shard, _)| shard);
+        let sequence = included.iter().copied().max().unwrap_or(0);
+        let mut journal = BucketJournal { sequence, next_shard, ..BucketJournal::default() };
         let mut statement = connection.prepare("SELECT sequence, buckets FROM bucket_journal ORDER BY sequence").map_err(database)?;
         let mut rows = statement.query([]).map_err(database)?;
         while let Some(row) = rows.next().map_err(database)? {
@@ -137,7 +140,7 @@ mod tests {
         for round in 0..20_000_u32 {
             for part in 0..10_u32 {
                 let key = crate::verification::limit::LimitName::Failures.key(&[&((round * 7 + part * 131) % 5_000).to_be_bytes()]);
-                buckets.count_failure(key, Timestamp(i64::from(round)));
+                buckets.count_failure(key, false, Timestamp(i64::from(round)));
             }
             journal.write(&connection, &mut buckets).expect("write");
         }
