@@ -19,11 +19,11 @@ use crate::delivery::provider::MessageProvider;
 use crate::http::keys::Keys;
 use crate::secret::{Code, Entropy};
 use crate::telemetry::Metrics;
-use crate::verification::{Destination, Engine};
 use crate::verification::limit::SendRule;
 use crate::verification::policy::Policy;
 use crate::verification::store::Store;
 use crate::verification::store::sqlite::{OpenError, SqliteStore};
+use crate::verification::{Destination, Engine};
 
 /// Why the application could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -147,7 +147,10 @@ fn providers(config: &Config) -> Result<Vec<Arc<dyn MessageProvider>>, ConfigErr
         providers.push(Arc::new(Console { print: config.console.print }));
     }
     if providers.is_empty() {
-        return Err(ConfigError::rule("mode", "production needs a provider that delivers, and this version has none yet: use mode = \"dev\""));
+        return Err(ConfigError::rule(
+            "mode",
+            "production needs a provider that delivers, and this version has none yet: use mode = \"dev\"",
+        ));
     }
     Ok(providers)
 }

@@ -85,11 +85,7 @@ impl Code {
     /// The one accepted spelling: digits only, so that no second spelling of a used code exists (TOTP-06, A09, A20).
     pub fn parse(input: &str) -> Result<Code, NotACode> {
         let right_length = (6..=10).contains(&input.len());
-        if right_length && input.bytes().all(|byte| byte.is_ascii_digit()) {
-            Ok(Code(input.to_owned()))
-        } else {
-            Err(NotACode)
-        }
+        if right_length && input.bytes().all(|byte| byte.is_ascii_digit()) { Ok(Code(input.to_owned())) } else { Err(NotACode) }
     }
 
     /// The digits. Each call is a place to look at in a review.

@@ -191,4 +191,3 @@ pub fn log(format: LogFormat, filter: &str) -> Result<(), tracing_subscriber::fi
     };
     Ok(())
 }
-

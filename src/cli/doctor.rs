@@ -35,7 +35,15 @@ struct Check {
 
 pub fn run(file: Option<&Path>, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let config = load(file)?;
-    let checks = [configuration(&config), mode(&config), pepper(&config), database(&config), clients(&config), listener("server", &config.server.host, config.server.port), listener("admin", &config.admin.host, config.admin.port)];
+    let checks = [
+        configuration(&config),
+        mode(&config),
+        pepper(&config),
+        database(&config),
+        clients(&config),
+        listener("server", &config.server.host, config.server.port),
+        listener("admin", &config.admin.host, config.admin.port),
+    ];
     if arguments.json {
         terminal::say_json(&checks);
     } else {

@@ -115,7 +115,8 @@ impl Server {
             .header(header::AUTHORIZATION, format!("Bearer {}", self.key))
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body.to_string())))?;
-        let response = sender.send_request(request).await.context("the server does not speak plain HTTP there (this command has no TLS)")?;
+        let response =
+            sender.send_request(request).await.context("the server does not speak plain HTTP there (this command has no TLS)")?;
         let status = response.status();
         let bytes = response.into_body().collect().await?.to_bytes();
         let answer: Value = serde_json::from_slice(&bytes).with_context(|| format!("the server answered {status} without JSON"))?;

@@ -263,9 +263,9 @@ impl Config {
             return Err(ConfigError::rule("dev.test_destinations", "fixed codes exist in dev mode only (mode = \"dev\")"));
         }
         for (destination, code) in &self.dev.test_destinations {
-            let e164 = destination.strip_prefix('+').is_some_and(|digits| {
-                (7..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
-            });
+            let e164 = destination
+                .strip_prefix('+')
+                .is_some_and(|digits| (7..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()));
             let mail = Destination::parse(destination, None).is_ok_and(|parsed| parsed.canonical() == destination);
             if !e164 && !mail {
                 let key = format!("dev.test_destinations.\"{destination}\"");

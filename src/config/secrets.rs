@@ -44,7 +44,9 @@ impl SecretsConfig {
 
 fn read(name: &str, value: Option<&Redacted<String>>, file: Option<&Path>) -> Result<Option<Pepper>, ConfigError> {
     match (value, file) {
-        (Some(_), Some(_)) => Err(ConfigError::rule(format!("secrets.{name}"), format!("must not be set together with secrets.{name}_file"))),
+        (Some(_), Some(_)) => {
+            Err(ConfigError::rule(format!("secrets.{name}"), format!("must not be set together with secrets.{name}_file")))
+        }
         (Some(value), None) => parse(&format!("secrets.{name}"), value.expose()).map(Some),
         (None, Some(file)) => from_file(&format!("secrets.{name}_file"), file).map(Some),
         (None, None) => Ok(None),

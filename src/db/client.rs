@@ -148,7 +148,8 @@ impl Clients {
     /// Revokes a client by its id or the prefix of its key. `None`: no such client, or revoked before.
     pub fn revoke(&self, id_or_prefix: &str, now: Timestamp) -> Result<Option<Client>, DatabaseError> {
         let wanted = id_or_prefix.strip_prefix("csk_").unwrap_or(id_or_prefix);
-        let Some(mut client) = self.list()?.into_iter().find(|client| client.id.to_string() == wanted || client.key_prefix == wanted) else {
+        let Some(mut client) = self.list()?.into_iter().find(|client| client.id.to_string() == wanted || client.key_prefix == wanted)
+        else {
             return Ok(None);
         };
         let mut revoked = false;

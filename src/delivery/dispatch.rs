@@ -110,10 +110,9 @@ async fn deliver(provider: &dyn MessageProvider, parcel: Parcel, tools: &Tools) 
         id: verification.id,
         message: verification.sends,
         queued_at: parcel.queued_at,
-        result: result.map(|reference| (provider.name().to_owned(), reference)).map_err(|error| Undelivered {
-            cause: error.to_string(),
-            perhaps_sent: matches!(error, SendError::Uncertain(_)),
-        }),
+        result: result
+            .map(|reference| (provider.name().to_owned(), reference))
+            .map_err(|error| Undelivered { cause: error.to_string(), perhaps_sent: matches!(error, SendError::Uncertain(_)) }),
         now: tools.clock.now(),
     };
     if let Err(error) = tools.store.delivered(delivered).await {
@@ -123,7 +122,8 @@ async fn deliver(provider: &dyn MessageProvider, parcel: Parcel, tools: &Tools) 
 
 async fn send(provider: &dyn MessageProvider, parcel: &Parcel, tools: &Tools) -> Result<String, SendError> {
     let now = tools.clock.now();
-    let message = tools.renderer.render(parcel, now).map_err(|error| SendError::Unavailable(format!("the text does not render: {error}")))?;
+    let message =
+        tools.renderer.render(parcel, now).map_err(|error| SendError::Unavailable(format!("the text does not render: {error}")))?;
     let message = Arc::new(message);
     if let Some(inbox) = &tools.inbox {
         inbox.add(Arc::clone(&message), provider.name());

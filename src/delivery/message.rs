@@ -73,9 +73,16 @@ impl Renderer {
                 let name = format!("{}/{locale}", policy.service);
                 environment.add_template_owned(name.clone(), source.clone()).map_err(|error| wrong(&policy.service, locale, &error))?;
                 let sample = context! { code => "123456", brand => &policy.brand, minutes => 5 };
-                let text = environment.get_template(&name).and_then(|template| template.render(sample)).map_err(|error| wrong(&policy.service, locale, &error))?;
+                let text = environment
+                    .get_template(&name)
+                    .and_then(|template| template.render(sample))
+                    .map_err(|error| wrong(&policy.service, locale, &error))?;
                 if !text.contains("123456") {
-                    return Err(TemplateError { service: policy.service.clone(), locale: locale.clone(), rule: "must contain {{ code }}".into() });
+                    return Err(TemplateError {
+                        service: policy.service.clone(),
+                        locale: locale.clone(),
+                        rule: "must contain {{ code }}".into(),
+                    });
                 }
                 own.insert((policy.service.clone(), locale.clone()), name);
             }

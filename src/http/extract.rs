@@ -161,12 +161,7 @@ impl Authenticated {
         if !self.client.scopes.contains(&scope) {
             return Err(Problem::new(ProblemCode::Forbidden).detail(format!("The key lacks the scope {}.", scope.as_str())));
         }
-        Ok(Caller {
-            service: self.client.service.clone(),
-            client: Some(self.client.id),
-            ip,
-            idempotency_key: self.idempotency_key,
-        })
+        Ok(Caller { service: self.client.service.clone(), client: Some(self.client.id), ip, idempotency_key: self.idempotency_key })
     }
 }
 
@@ -174,9 +169,8 @@ impl FromRequestParts<Arc<App>> for Authenticated {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let key = bearer(&parts.headers).ok_or_else(|| {
-            Problem::new(ProblemCode::Unauthorized).detail("Send Authorization: Bearer KEY (countersign client create).")
-        })?;
+        let key = bearer(&parts.headers)
+            .ok_or_else(|| Problem::new(ProblemCode::Unauthorized).detail("Send Authorization: Bearer KEY (countersign client create)."))?;
         let client = app.keys.client_of(key).await.map_err(Problem::internal)?;
         let client = client.ok_or_else(|| Problem::new(ProblemCode::Unauthorized).detail("The key is unknown or revoked."))?;
         let idempotency_key = idempotency_key(&parts.headers)?;

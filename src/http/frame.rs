@@ -97,7 +97,8 @@ where
 fn request_id(app: &App, headers: &HeaderMap) -> String {
     // A proxy's id is kept, so that its log and ours can be joined; anything odd is replaced.
     let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
-    let plain = |id: &&str| (8..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    let plain =
+        |id: &&str| (8..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     given.filter(plain).map(str::to_owned).unwrap_or_else(|| app.new_request_id())
 }
 

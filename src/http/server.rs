@@ -99,7 +99,14 @@ struct Connection {
 type Watcher = hyper_util::server::graceful::Watcher;
 
 impl Connection {
-    async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, tls: Option<Arc<Tls>>, watcher: Watcher, mut stop: watch::Receiver<bool>) {
+    async fn serve(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        tls: Option<Arc<Tls>>,
+        watcher: Watcher,
+        mut stop: watch::Receiver<bool>,
+    ) {
         // An answer is one small write: waiting to fill a segment only delays it.
         let _ = stream.set_nodelay(true);
         // hyper finds out which protocol is spoken by reading, without a time-out: so nothing is handed to it before

@@ -24,6 +24,7 @@ pub trait Courier: Send + Sync {
     /// Whether some provider serves that channel.
     fn serves(&self, channel: Channel) -> bool;
     /// Queues the message, or says that the queue is full. Never waits.
+    #[expect(clippy::result_large_err, reason = "the parcel is handed back, not copied; a box would be made for each that fits")]
     fn dispatch(&self, parcel: Parcel) -> Result<(), QueueFull>;
 }
 

@@ -17,14 +17,12 @@ use crate::telemetry::Metrics;
 use crate::verification::courier::{Courier, Parcel, QueueFull};
 use crate::verification::destination::{Country, Destination};
 use crate::verification::limit::{LimitName, Limited, Rule, SendRule, Take};
-use crate::verification::model::{
-    Channel, Delivery, Event, EventKind, Status, Verification, VerificationId, failures_key, sends_key,
-};
+use crate::verification::model::{Channel, Delivery, Event, EventKind, Status, Verification, VerificationId, failures_key, sends_key};
 use crate::verification::policy::{DEFAULT_SERVICE, LIFE_MAX, Policy};
 use crate::verification::request::{self, Caller, InvalidField, StartRequest, Which};
 use crate::verification::store::{
-    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Resend, Sending, Snapshot, Start, Store, StoreError,
-    Target, Undelivered,
+    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Resend, Sending, Snapshot, Start, Store,
+    StoreError, Target, Undelivered,
 };
 
 /// What the engine is made of.
@@ -265,13 +263,7 @@ impl Engine {
         Arc::clone(policy.expect("the default service"))
     }
 
-    fn prepare(
-        &self,
-        policy: &Policy,
-        caller: &Caller,
-        request: StartRequest,
-        now: Timestamp,
-    ) -> Result<(Start, Code), InvalidField> {
+    fn prepare(&self, policy: &Policy, caller: &Caller, request: StartRequest, now: Timestamp) -> Result<(Start, Code), InvalidField> {
         let destination = self.destination(policy, &request.to)?;
         let is_test = self.test_destinations.get(destination.canonical());
         if is_test.is_none() && !policy.allows(destination.country()) {
@@ -338,9 +330,14 @@ impl Engine {
         now: Timestamp,
     ) -> Result<(Resend, Code), InvalidField> {
         verification.channel = self.channel(&verification.destination, channel.or(Some(verification.channel)))?;
-        let own_code = self.own_code(policy, own_code)?.or_else(|| self.test_destinations.get(verification.destination.canonical()).cloned());
+        let own_code =
+            self.own_code(policy, own_code)?.or_else(|| self.test_destinations.get(verification.destination.canonical()).cloned());
         if verification.custom_code != own_code.is_some() {
-            let rule = if verification.custom_code { "must be given again: a code of the caller's own is not kept" } else { "must not be given: this verification's codes are made here" };
+            let rule = if verification.custom_code {
+                "must be given again: a code of the caller's own is not kept"
+            } else {
+                "must not be given: this verification's codes are made here"
+            };
             return Err(InvalidField::new("code", rule));
         }
         let idempotency = self.claim(caller, "resend", |digest| {
@@ -385,11 +382,7 @@ impl Engine {
         let service = caller.service.as_bytes();
         let subject = verification.subject.as_deref();
         let mut takes = vec![
-            Take {
-                key: verification.failures_key,
-                name: LimitName::Failures,
-                rule: Rule::Failures(policy.failures(subject.is_some())),
-            },
+            Take { key: verification.failures_key, name: LimitName::Failures, rule: Rule::Failures(policy.failures(subject.is_some())) },
             Take {
                 key: sends_key(&caller.service, destination, subject),
                 name: LimitName::Destination,
@@ -526,7 +519,9 @@ impl Engine {
 
     fn own_code(&self, policy: &Policy, code: Option<Code>) -> Result<Option<Code>, InvalidField> {
         match code {
-            Some(_) if !policy.custom_code => Err(InvalidField::new("code", "must not be given: this service makes its own codes (custom_code)")),
+            Some(_) if !policy.custom_code => {
+                Err(InvalidField::new("code", "must not be given: this service makes its own codes (custom_code)"))
+            }
             Some(code) if code.expose().len() < usize::from(policy.code_length) => {
                 Err(InvalidField::new("code", format!("must have at least {} digits in this service", policy.code_length)))
             }

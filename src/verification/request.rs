@@ -117,9 +117,8 @@ pub fn subject(input: Option<String>) -> Result<Option<String>, InvalidField> {
 /// At most 20 pairs; names of 1 to 40 plain characters, values of at most 200.
 pub fn metadata(input: Metadata) -> Result<Metadata, InvalidField> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    let good = |(name, value): (&String, &String)| {
-        (1..=40).contains(&name.len()) && name.bytes().all(plain) && value.chars().count() <= 200
-    };
+    let good =
+        |(name, value): (&String, &String)| (1..=40).contains(&name.len()) && name.bytes().all(plain) && value.chars().count() <= 200;
     if input.len() <= 20 && input.iter().all(good) {
         Ok(input)
     } else {

@@ -85,8 +85,7 @@ impl Connection {
 }
 
 fn connect(address: SocketAddr) -> Result<TcpStream> {
-    let stream = std::net::TcpStream::connect(address)
-        .with_context(|| format!("connecting to {address}"))?;
+    let stream = std::net::TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
     stream.set_nodelay(true)?;
     stream.set_nonblocking(true)?;
     Ok(TcpStream::from_std(stream))
@@ -110,10 +109,7 @@ pub fn run(course: &Course, plan: Plan) -> Result<Report> {
         driver.pump(None)?;
         driver.preparation.started = driver.plan.end_preparation();
         if driver.preparation.started == 0 {
-            bail!(
-                "the preparation started nothing: {} starts were refused",
-                driver.preparation.errors
-            );
+            bail!("the preparation started nothing: {} starts were refused", driver.preparation.errors);
         }
     }
     let exhausted_early = driver.pump(Some(Instant::now() + course.warm_up))?;
@@ -129,8 +125,7 @@ impl Driver {
         let mut connections = Vec::with_capacity(course.connections);
         for index in 0..course.connections {
             let mut connection = Connection::open(course.address)?;
-            poll.registry()
-                .register(&mut connection.stream, Token(index), Interest::READABLE)?;
+            poll.registry().register(&mut connection.stream, Token(index), Interest::READABLE)?;
             connections.push(connection);
         }
         Ok(Self {
@@ -155,11 +150,7 @@ impl Driver {
         }
         let mut events = Events::with_capacity(self.connections.len());
         loop {
-            if self
-                .connections
-                .iter()
-                .all(|connection| !connection.waiting)
-            {
+            if self.connections.iter().all(|connection| !connection.waiting) {
                 return Ok(true);
             }
             let now = Instant::now();
@@ -170,10 +161,7 @@ impl Driver {
                 bail!("no answer for {} seconds", SILENCE.as_secs());
             }
             let pause = deadline.map_or(SILENCE, |deadline| deadline - now);
-            match self
-                .poll
-                .poll(&mut events, Some(pause.min(Duration::from_secs(1))))
-            {
+            match self.poll.poll(&mut events, Some(pause.min(Duration::from_secs(1)))) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 other => other?,
             }
@@ -188,9 +176,7 @@ impl Driver {
         let connection = &mut self.connections[index];
         connection.output.clear();
         connection.filled = 0;
-        connection.waiting = self
-            .plan
-            .next_request(&mut connection.task, &mut connection.output);
+        connection.waiting = self.plan.next_request(&mut connection.task, &mut connection.output);
         connection.asked = Instant::now();
         // A few hundred bytes into an empty socket never wait, so there is no half-written request to keep.
         if connection.waiting && connection.stream.write_all(&connection.output).is_err() {
@@ -246,12 +232,8 @@ impl Driver {
             recorder.failed("disconnect");
         }
         let mut fresh = Connection::open(self.address)?;
-        self.poll
-            .registry()
-            .deregister(&mut self.connections[index].stream)?;
-        self.poll
-            .registry()
-            .register(&mut fresh.stream, Token(index), Interest::READABLE)?;
+        self.poll.registry().deregister(&mut self.connections[index].stream)?;
+        self.poll.registry().register(&mut fresh.stream, Token(index), Interest::READABLE)?;
         self.connections[index] = fresh;
         if was_waiting { self.ask(index) } else { Ok(()) }
     }

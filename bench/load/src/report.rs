@@ -15,9 +15,7 @@ pub fn cpu_microseconds(process: u32) -> Result<u64> {
     let path = format!("/proc/{process}/stat");
     let text = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
     // The second field is the program's name in parentheses, and may itself hold blanks and parentheses.
-    let (_, after_name) = text
-        .rsplit_once(')')
-        .context("a stat line without a name")?;
+    let (_, after_name) = text.rsplit_once(')').context("a stat line without a name")?;
     let mut fields = after_name.split_whitespace().skip(11);
     let mut ticks = || -> Result<u64> { Ok(fields.next().context("a short stat line")?.parse()?) };
     Ok((ticks()? + ticks()?) * MICROSECONDS_PER_TICK)
@@ -28,17 +26,9 @@ pub fn cpu_microseconds(process: u32) -> Result<u64> {
 fn machine_microseconds() -> Result<u64> {
     let text = std::fs::read_to_string("/proc/stat").context("reading /proc/stat")?;
     let line = text.lines().next().context("an empty /proc/stat")?;
-    let ticks: Vec<u64> = line
-        .split_whitespace()
-        .skip(1)
-        .map_while(|field| field.parse().ok())
-        .collect();
+    let ticks: Vec<u64> = line.split_whitespace().skip(1).map_while(|field| field.parse().ok()).collect();
     // user, nice, system, idle, iowait, irq, softirq, steal; what follows is counted in user already.
-    let busy = ticks
-        .iter()
-        .enumerate()
-        .take(8)
-        .filter(|(index, _)| !matches!(index, 3 | 4));
+    let busy = ticks.iter().enumerate().take(8).filter(|(index, _)| !matches!(index, 3 | 4));
     Ok(busy.map(|(_, count)| count).sum::<u64>() * MICROSECONDS_PER_TICK)
 }
 
@@ -91,8 +81,7 @@ impl Recorder {
         let elapsed = self.began.elapsed();
         let servers = total_cpu(&self.servers)? - self.servers_before;
         let generator = cpu_microseconds(std::process::id())? - self.generator_before;
-        let others =
-            (machine_microseconds()? - self.machine_before).saturating_sub(servers + generator);
+        let others = (machine_microseconds()? - self.machine_before).saturating_sub(servers + generator);
         let seconds = elapsed.as_secs_f64();
         let milliseconds = |quantile| self.latencies.value_at_quantile(quantile) as f64 / 1000.0;
         Ok(Report {
@@ -106,8 +95,7 @@ impl Recorder {
             p99_ms: milliseconds(0.99),
             p999_ms: milliseconds(0.999),
             max_ms: self.latencies.max() as f64 / 1000.0,
-            server_cpu_us: (!self.servers.is_empty() && self.counted > 0)
-                .then(|| servers as f64 / self.counted as f64),
+            server_cpu_us: (!self.servers.is_empty() && self.counted > 0).then(|| servers as f64 / self.counted as f64),
             generator_busy: generator as f64 / 1_000_000.0 / seconds,
             others_busy: others as f64 / 1_000_000.0 / seconds,
             exhausted,
@@ -117,10 +105,7 @@ impl Recorder {
 }
 
 fn total_cpu(processes: &[u32]) -> Result<u64> {
-    processes
-        .iter()
-        .map(|process| cpu_microseconds(*process))
-        .sum()
+    processes.iter().map(|process| cpu_microseconds(*process)).sum()
 }
 
 /// What came before the clock.

@@ -87,9 +87,7 @@ fn join_chunks(mut rest: &[u8]) -> Result<Option<Vec<u8>>> {
 fn after_name<'body>(body: &'body [u8], name: &str) -> Option<&'body [u8]> {
     let name = name.as_bytes();
     let quoted = name.len() + 2;
-    let at = body.windows(quoted).position(|window| {
-        window[0] == b'"' && window[quoted - 1] == b'"' && &window[1..quoted - 1] == name
-    })?;
+    let at = body.windows(quoted).position(|window| window[0] == b'"' && window[quoted - 1] == b'"' && &window[1..quoted - 1] == name)?;
     let rest = body[at + quoted..].trim_ascii_start();
     Some(rest.strip_prefix(b":")?.trim_ascii_start())
 }
@@ -128,8 +126,7 @@ mod tests {
 
     #[test]
     fn chunks_are_put_together_and_awaited() {
-        let whole =
-            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nX-Bench-Code: 123456\r\n\r\n\
+        let whole = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nX-Bench-Code: 123456\r\n\r\n\
                       8\r\n{\"valid\"\r\n6\r\n:true}\r\n0\r\n\r\n";
         for end in 0..whole.len() {
             assert!(parse(&whole[..end]).unwrap().is_none(), "at {end}");

@@ -66,14 +66,7 @@ impl Plan {
     /// A plan that first starts `prepare` verifications, if the scenario only checks.
     pub fn new(scenario: Scenario, wire: Wire, numbers: Numbers, prepare: u64) -> Self {
         let preparing = scenario == Scenario::CheckWrong;
-        Self {
-            scenario,
-            wire,
-            numbers,
-            preparing,
-            starts_left: prepare,
-            prepared: Vec::new(),
-        }
+        Self { scenario, wire, numbers, preparing, starts_left: prepare, prepared: Vec::new() }
     }
 
     /// Whether the starts that come before the clock are still to be made.
@@ -109,8 +102,7 @@ impl Plan {
             _ => {
                 self.starts_left = self.starts_left.saturating_sub(1);
                 let number = self.numbers.next_number();
-                self.wire
-                    .start(output, &number, self.scenario != Scenario::Start);
+                self.wire.start(output, &number, self.scenario != Scenario::Start);
                 Task::Starting(number)
             }
         };
@@ -165,11 +157,7 @@ mod tests {
     }
 
     fn answer(status: u16, body: &'static str) -> Response<'static> {
-        Response {
-            status,
-            body: Cow::Borrowed(body.as_bytes()),
-            code: None,
-        }
+        Response { status, body: Cow::Borrowed(body.as_bytes()), code: None }
     }
 
     #[test]
@@ -177,18 +165,12 @@ mod tests {
         let mut plan = plan(Scenario::CheckWrong, 1);
         let (mut task, mut output) = (Task::default(), Vec::new());
         assert!(plan.next_request(&mut task, &mut output));
-        assert_eq!(
-            plan.judge(&mut task, &answer(201, r#"{"id":"one"}"#)),
-            Verdict::Counted
-        );
+        assert_eq!(plan.judge(&mut task, &answer(201, r#"{"id":"one"}"#)), Verdict::Counted);
         assert!(!plan.next_request(&mut task, &mut output));
         assert_eq!(plan.end_preparation(), 1);
         for _ in 0..4 {
             assert!(plan.next_request(&mut task, &mut output));
-            assert_eq!(
-                plan.judge(&mut task, &answer(200, r#"{"valid":false}"#)),
-                Verdict::Counted
-            );
+            assert_eq!(plan.judge(&mut task, &answer(200, r#"{"valid":false}"#)), Verdict::Counted);
         }
         assert!(!plan.next_request(&mut task, &mut output));
     }
@@ -197,15 +179,9 @@ mod tests {
     fn a_pair_counts_once_and_a_refused_right_code_is_an_error() {
         let mut plan = plan(Scenario::Pairs, 0);
         let (mut task, mut output) = (Task::default(), Vec::new());
-        for (body, verdict) in [
-            (r#"{"valid":true}"#, Verdict::Counted),
-            (r#"{"valid":false}"#, Verdict::UnexpectedBody),
-        ] {
+        for (body, verdict) in [(r#"{"valid":true}"#, Verdict::Counted), (r#"{"valid":false}"#, Verdict::UnexpectedBody)] {
             assert!(plan.next_request(&mut task, &mut output));
-            assert_eq!(
-                plan.judge(&mut task, &answer(201, r#"{"id":"one"}"#)),
-                Verdict::Halfway
-            );
+            assert_eq!(plan.judge(&mut task, &answer(201, r#"{"id":"one"}"#)), Verdict::Halfway);
             assert!(plan.next_request(&mut task, &mut output));
             assert_eq!(plan.judge(&mut task, &answer(200, body)), verdict);
         }

@@ -53,12 +53,7 @@ impl Wire {
             // It refuses a POST that a browser could not have sent from its own pages.
             headers.push_str("Origin: http://127.0.0.1\r\n");
         }
-        Self {
-            target,
-            headers,
-            code: code.into(),
-            body: Vec::with_capacity(256),
-        }
+        Self { target, headers, code: code.into(), body: Vec::with_capacity(256) }
     }
 
     /// Appends a request that starts a verification; `with_code` asks for the agreed code where a target lets us.
@@ -88,25 +83,12 @@ impl Wire {
     pub fn check(&mut self, output: &mut Vec<u8>, handle: &str, code: &str) {
         self.body.clear();
         let (path, written) = match self.target {
-            Target::Countersign => (
-                format!("/v1/verifications/{handle}/check"),
-                write!(self.body, r#"{{"code":"{code}"}}"#),
-            ),
-            Target::Ceiling => (
-                format!("/start/{handle}/check"),
-                write!(self.body, r#"{{"code":"{code}"}}"#),
-            ),
-            Target::Express => (
-                String::from("/verify-code"),
-                write!(
-                    self.body,
-                    r#"{{"phoneNumber":"{handle}","smsCode":"{code}"}}"#
-                ),
-            ),
-            Target::BetterAuth => (
-                String::from("/api/auth/phone-number/verify"),
-                write!(self.body, r#"{{"phoneNumber":"{handle}","code":"{code}"}}"#),
-            ),
+            Target::Countersign => (format!("/v1/verifications/{handle}/check"), write!(self.body, r#"{{"code":"{code}"}}"#)),
+            Target::Ceiling => (format!("/start/{handle}/check"), write!(self.body, r#"{{"code":"{code}"}}"#)),
+            Target::Express => (String::from("/verify-code"), write!(self.body, r#"{{"phoneNumber":"{handle}","smsCode":"{code}"}}"#)),
+            Target::BetterAuth => {
+                (String::from("/api/auth/phone-number/verify"), write!(self.body, r#"{{"phoneNumber":"{handle}","code":"{code}"}}"#))
+            }
         };
         written.expect("a vector takes every byte");
         self.finish(output, &path);
@@ -114,11 +96,7 @@ impl Wire {
 
     fn finish(&self, output: &mut Vec<u8>, path: &str) {
         let (headers, length) = (&self.headers, self.body.len());
-        write!(
-            output,
-            "POST {path} HTTP/1.1\r\n{headers}Content-Length: {length}\r\n\r\n"
-        )
-        .expect("a vector takes every byte");
+        write!(output, "POST {path} HTTP/1.1\r\n{headers}Content-Length: {length}\r\n\r\n").expect("a vector takes every byte");
         output.extend_from_slice(&self.body);
     }
 
@@ -132,10 +110,7 @@ impl Wire {
             Some(told) => std::str::from_utf8(told).ok()?,
             None => &self.code,
         };
-        (response.status == expected).then(|| Started {
-            handle: handle.into(),
-            code: code.into(),
-        })
+        (response.status == expected).then(|| Started { handle: handle.into(), code: code.into() })
     }
 
     /// Whether the code was found right, or `None` when this is not an answer that a check may get.
@@ -163,11 +138,7 @@ mod tests {
     #[test]
     fn a_request_carries_its_length_and_key() {
         let mut output = Vec::new();
-        Wire::new(Target::Countersign, Some("secret"), "482915").start(
-            &mut output,
-            "+4915100000000",
-            true,
-        );
+        Wire::new(Target::Countersign, Some("secret"), "482915").start(&mut output, "+4915100000000", true);
         let text = String::from_utf8(output).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("POST /v1/verifications HTTP/1.1\r\n"));

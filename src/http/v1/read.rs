@@ -66,7 +66,11 @@ pub struct ListQuery {
     ),
     security(("client_key" = [])),
 )]
-pub async fn list(State(app): State<Arc<App>>, caller: Authenticated, StrictQuery(query): StrictQuery<ListQuery>) -> Result<Json<ListBody>, Problem> {
+pub async fn list(
+    State(app): State<Arc<App>>,
+    caller: Authenticated,
+    StrictQuery(query): StrictQuery<ListQuery>,
+) -> Result<Json<ListBody>, Problem> {
     let caller = caller.caller(Scope::Read, None)?;
     let limit = usize::from(query.limit.unwrap_or(20));
     if !(1..=100).contains(&limit) {

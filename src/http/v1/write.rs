@@ -40,7 +40,11 @@ use crate::verification::store::{Checked, Snapshot};
     ),
     security(("client_key" = [])),
 )]
-pub async fn start(State(app): State<Arc<App>>, caller: Authenticated, StrictJson(body): StrictJson<StartBody>) -> Result<impl IntoResponse, Problem> {
+pub async fn start(
+    State(app): State<Arc<App>>,
+    caller: Authenticated,
+    StrictJson(body): StrictJson<StartBody>,
+) -> Result<impl IntoResponse, Problem> {
     let caller = caller.caller(Scope::Write, body.ip)?;
     let request = StartRequest {
         to: body.to,
@@ -133,7 +137,10 @@ pub async fn check_destination(
 /// the code before is dead.
 #[utoipa::path(
     post, path = "/v1/verifications/{id}/resend", tag = "Verifications", operation_id = "resendVerification",
-    params(("id" = uuid::Uuid, Path, description = "The verification.")),
+    params(
+        ("id" = uuid::Uuid, Path, description = "The verification."),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes a retry safe: 1 to 255 visible ASCII characters.", min_length = 1, max_length = 255, pattern = "^[!-~]{1,255}$"),
+    ),
     request_body = ResendBody,
     responses(
         (status = 200, description = "A message is on its way.", body = VerificationBody),
@@ -144,7 +151,7 @@ pub async fn check_destination(
         (status = 409, description = "`verification_ended`.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid_field`.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid_field`, `idempotency_key_reused`.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "`limited`: too soon, or too many.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`.", body = ProblemBody, content_type = "application/problem+json"),
     ),
@@ -202,7 +209,11 @@ pub async fn cancel(State(app): State<Arc<App>>, IdPath(id): IdPath, caller: Aut
     ),
     security(("client_key" = [])),
 )]
-pub async fn release(State(app): State<Arc<App>>, caller: Authenticated, StrictJson(body): StrictJson<ReleaseBody>) -> Result<Json<ReleasedBody>, Problem> {
+pub async fn release(
+    State(app): State<Arc<App>>,
+    caller: Authenticated,
+    StrictJson(body): StrictJson<ReleaseBody>,
+) -> Result<Json<ReleasedBody>, Problem> {
     let caller = caller.caller(Scope::Release, None)?;
     let subject = request::subject(body.subject)?;
     let released = app.engine.release(&caller, &body.to, subject.as_deref()).await??;
@@ -228,7 +239,9 @@ fn judged(verdict: Verdict) -> Result<Checked, Problem> {
         Verdict::NotFound => Err(Problem::new(ProblemCode::NotFound)),
         Verdict::Limited(limited) => Err(limited.into()),
         Verdict::Invalid(invalid) => Err(invalid.into()),
-        Verdict::IdempotencyKeyInFlight => Err(Problem::new(ProblemCode::IdempotencyKeyInFlight).retry_after(std::time::Duration::from_secs(1))),
+        Verdict::IdempotencyKeyInFlight => {
+            Err(Problem::new(ProblemCode::IdempotencyKeyInFlight).retry_after(std::time::Duration::from_secs(1)))
+        }
         Verdict::IdempotencyKeyReused => Err(Problem::new(ProblemCode::IdempotencyKeyReused)),
     }
 }

@@ -57,11 +57,8 @@ pub const RULES: &[(&str, Case)] = cases![
 ];
 
 /// Rules that hold for many callers at once.
-pub const RACES: &[(&str, Case)] = cases![
-    races::starts_never_outrun_a_limit,
-    races::attempts_never_outrun_their_count,
-    races::exactly_one_approval,
-];
+pub const RACES: &[(&str, Case)] =
+    cases![races::starts_never_outrun_a_limit, races::attempts_never_outrun_their_count, races::exactly_one_approval,];
 
 /// Races that the naive store does not take part in, because it has no such method.
 pub const FURTHER_RACES: &[(&str, Case)] =

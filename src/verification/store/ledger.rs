@@ -10,8 +10,8 @@ use crate::verification::limit::{Bucket, BucketKey, LimitName, Rule, SendRule, T
 use crate::verification::model::{Delivery, Event, EventKind, Origin, Status, Verification, VerificationId};
 use crate::verification::sharded::Sharded;
 use crate::verification::store::{
-    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Resend, Sending, Snapshot, Start,
-    StoreError, Target,
+    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Resend, Sending, Snapshot, Start, StoreError,
+    Target,
 };
 
 /// How long an answer is kept for its idempotency key.

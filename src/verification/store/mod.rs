@@ -308,8 +308,13 @@ pub trait Store: Send + Sync {
     /// The events of one verification, oldest first.
     async fn timeline(&self, id: VerificationId) -> Result<Vec<Event>, StoreError>;
     /// Verifications of a service to a destination ([`crate::verification::Destination::key`]), newest first, older than `before`.
-    async fn list(&self, service: &str, destination: [u8; 16], before: Option<VerificationId>, limit: usize)
-    -> Result<Vec<Verification>, StoreError>;
+    async fn list(
+        &self,
+        service: &str,
+        destination: [u8; 16],
+        before: Option<VerificationId>,
+        limit: usize,
+    ) -> Result<Vec<Verification>, StoreError>;
     /// Pending verifications whose message is still queued: what a restart hands to the providers again.
     async fn undelivered(&self, now: Timestamp) -> Result<Vec<Verification>, StoreError>;
     /// A few milliseconds of housekeeping: removes rows that began before `before` with their events, forgets spent keys and

@@ -83,10 +83,7 @@ async fn start(Json(request): Json<StartRequest>) -> (StatusCode, Json<StartAnsw
         resend_after: 30,
         attempts_left: 5,
         sends_left: 4,
-        delivery: Delivery {
-            status: "accepted",
-            provider: "none",
-        },
+        delivery: Delivery { status: "accepted", provider: "none" },
     };
     (StatusCode::CREATED, Json(answer))
 }
@@ -94,24 +91,15 @@ async fn start(Json(request): Json<StartRequest>) -> (StatusCode, Json<StartAnsw
 async fn check(Path(id): Path<Uuid>, Json(request): Json<CheckRequest>) -> Json<CheckAnswer> {
     let valid = request.code != WRONG_CODE;
     let status = if valid { "approved" } else { "pending" };
-    Json(CheckAnswer {
-        id,
-        status,
-        valid,
-        attempts_left: 4,
-    })
+    Json(CheckAnswer { id, status, valid, attempts_left: 4 })
 }
 
 async fn serve(port: u16) -> Result<()> {
-    let router = Router::new()
-        .route("/start", post(start))
-        .route("/start/{id}/check", post(check));
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
-        .await?
-        .tap_io(|stream| {
-            // Without it a small answer may wait; a failure only makes us slower.
-            let _ = stream.set_nodelay(true);
-        });
+    let router = Router::new().route("/start", post(start)).route("/start/{id}/check", post(check));
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?.tap_io(|stream| {
+        // Without it a small answer may wait; a failure only makes us slower.
+        let _ = stream.set_nodelay(true);
+    });
     println!("listening");
     std::io::stdout().flush()?;
     axum::serve(listener, router).await?;
@@ -120,8 +108,5 @@ async fn serve(port: u16) -> Result<()> {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()?
-        .block_on(serve(options.port))
+    tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(serve(options.port))
 }

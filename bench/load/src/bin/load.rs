@@ -63,10 +63,7 @@ fn main() -> Result<()> {
         duration: Duration::from_secs_f64(options.seconds),
         servers: options.server,
     };
-    let report = run(
-        &course,
-        Plan::new(options.scenario, wire, numbers, options.prepare),
-    )?;
+    let report = run(&course, Plan::new(options.scenario, wire, numbers, options.prepare))?;
     println!("{}", serde_json::to_string(&report)?);
     Ok(())
 }

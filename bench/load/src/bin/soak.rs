@@ -103,18 +103,11 @@ fn soak(options: &Options, directory: &Path, seed: u64) -> Result<Totals> {
         let mut violations = ledger.violations;
         violations.extend(verify(&server, options.workers, &ledger.entries)?);
         for entry in &remembered {
-            if client
-                .check(&entry.id, &entry.code)
-                .context("a healthy server must answer")?
-                .is_valid()
-            {
+            if client.check(&entry.id, &entry.code).context("a healthy server must answer")?.is_valid() {
                 violations.push(format!("{}: accepted again, some crashes later", entry.id));
             }
         }
-        let accepted = ledger
-            .entries
-            .into_iter()
-            .filter(|entry| entry.right == Right::Accepted);
+        let accepted = ledger.entries.into_iter().filter(|entry| entry.right == Right::Accepted);
         for entry in accepted.take(REMEMBERED / 10) {
             remembered.truncate(REMEMBERED - 1);
             remembered.push_front(entry);
@@ -126,10 +119,7 @@ fn soak(options: &Options, directory: &Path, seed: u64) -> Result<Totals> {
             totals.restarts.last().map_or(0, Duration::as_millis),
             violations.len(),
         );
-        for violation in violations
-            .iter()
-            .take(SHOWN.saturating_sub(totals.violations))
-        {
+        for violation in violations.iter().take(SHOWN.saturating_sub(totals.violations)) {
             eprintln!("  {violation}");
         }
         totals.violations += violations.len();

@@ -56,10 +56,7 @@ impl Client {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self {
-            stream,
-            key: key.to_owned(),
-        })
+        Ok(Self { stream, key: key.to_owned() })
     }
 
     /// Asks for `path`.
@@ -69,20 +66,12 @@ impl Client {
 
     /// Starts a verification with a code of our choice.
     pub fn start(&mut self, number: &str, code: &str) -> std::io::Result<Answer> {
-        self.ask(
-            "POST",
-            "/v1/verifications",
-            &format!(r#"{{"to":"{number}","code":"{code}"}}"#),
-        )
+        self.ask("POST", "/v1/verifications", &format!(r#"{{"to":"{number}","code":"{code}"}}"#))
     }
 
     /// Checks a code.
     pub fn check(&mut self, id: &str, code: &str) -> std::io::Result<Answer> {
-        self.ask(
-            "POST",
-            &format!("/v1/verifications/{id}/check"),
-            &format!(r#"{{"code":"{code}"}}"#),
-        )
+        self.ask("POST", &format!("/v1/verifications/{id}/check"), &format!(r#"{{"code":"{code}"}}"#))
     }
 
     fn ask(&mut self, method: &str, path: &str, body: &str) -> std::io::Result<Answer> {
@@ -102,10 +91,7 @@ impl Client {
             buffer.extend_from_slice(&piece[..count]);
             let response = parse(&buffer).map_err(std::io::Error::other)?;
             if let Some(response) = response {
-                return Ok(Answer {
-                    status: response.status,
-                    body: response.body.into_owned(),
-                });
+                return Ok(Answer { status: response.status, body: response.body.into_owned() });
             }
         }
     }

@@ -32,13 +32,7 @@ pub enum Right {
 impl Entry {
     /// A fresh verification.
     pub fn new(id: &str, code: &str) -> Self {
-        Self {
-            id: id.to_owned(),
-            code: code.to_owned(),
-            wrong: 0,
-            wrong_unknown: 0,
-            right: Right::Unsent,
-        }
+        Self { id: id.to_owned(), code: code.to_owned(), wrong: 0, wrong_unknown: 0, right: Right::Unsent }
     }
 
     /// What is wrong with `attempts_left` after a crash, if anything is.
@@ -50,16 +44,10 @@ impl Entry {
         let right = i64::from(self.right != Right::Unsent);
         let least = (most - self.wrong_unknown - right).max(0);
         if attempts_left > most {
-            return Err(format!(
-                "attempts_left is {attempts_left}, but {} wrong codes were acknowledged",
-                self.wrong
-            ));
+            return Err(format!("attempts_left is {attempts_left}, but {} wrong codes were acknowledged", self.wrong));
         }
         if attempts_left < least {
-            return Err(format!(
-                "attempts_left is {attempts_left}, but at most {} codes were sent",
-                ATTEMPTS - least
-            ));
+            return Err(format!("attempts_left is {attempts_left}, but at most {} codes were sent", ATTEMPTS - least));
         }
         Ok(())
     }
@@ -86,10 +74,7 @@ impl Ledger {
 
     /// How many codes were accepted.
     pub fn accepted(&self) -> usize {
-        self.entries
-            .iter()
-            .filter(|entry| entry.right == Right::Accepted)
-            .count()
+        self.entries.iter().filter(|entry| entry.right == Right::Accepted).count()
     }
 }
 

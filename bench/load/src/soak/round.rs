@@ -22,13 +22,7 @@ impl NumberSource {
 }
 
 /// Applies load from `workers` threads, kills the server after `delay`, and returns what was acknowledged.
-pub fn load_and_kill(
-    server: &mut Server,
-    workers: usize,
-    delay: Duration,
-    numbers: &NumberSource,
-    random: &mut Rng,
-) -> Result<Ledger> {
+pub fn load_and_kill(server: &mut Server, workers: usize, delay: Duration, numbers: &NumberSource, random: &mut Rng) -> Result<Ledger> {
     let (port, key) = (server.port, server.key.clone());
     std::thread::scope(|scope| {
         let handles: Vec<_> = (0..workers)
@@ -54,10 +48,7 @@ struct Worker {
 
 impl Worker {
     fn new(random: Rng) -> Self {
-        Self {
-            ledger: Ledger::default(),
-            random,
-        }
+        Self { ledger: Ledger::default(), random }
     }
 
     /// Starts and checks until no answer comes any more.
@@ -70,11 +61,7 @@ impl Worker {
     }
 
     /// A start, some wrong codes, and now and then the right one.
-    fn one_verification(
-        &mut self,
-        client: &mut Client,
-        numbers: &NumberSource,
-    ) -> std::io::Result<()> {
+    fn one_verification(&mut self, client: &mut Client, numbers: &NumberSource) -> std::io::Result<()> {
         // Never the code that stands for a wrong one.
         let code = format!("{:06}", self.random.u32(1..1_000_000));
         let started = client.start(&numbers.next_number(), &code)?;
@@ -113,9 +100,7 @@ impl Worker {
 
     fn report(&mut self, what: &str, answer: &Answer) {
         let body = String::from_utf8_lossy(&answer.body);
-        self.ledger
-            .violations
-            .push(format!("{what} was answered {}: {body}", answer.status));
+        self.ledger.violations.push(format!("{what} was answered {}: {body}", answer.status));
     }
 }
 
@@ -123,10 +108,7 @@ impl Worker {
 pub fn verify(server: &Server, workers: usize, entries: &[Entry]) -> Result<Vec<String>> {
     let share = entries.len().div_ceil(workers).max(1);
     std::thread::scope(|scope| {
-        let handles: Vec<_> = entries
-            .chunks(share)
-            .map(|share| scope.spawn(move || verify_share(server, share)))
-            .collect();
+        let handles: Vec<_> = entries.chunks(share).map(|share| scope.spawn(move || verify_share(server, share))).collect();
         let mut violations = Vec::new();
         for handle in handles {
             violations.extend(handle.join().ok().context("a verifier panicked")??);
@@ -140,11 +122,7 @@ fn verify_share(server: &Server, entries: &[Entry]) -> Result<Vec<String>> {
     let mut violations = Vec::new();
     for entry in entries {
         let broken = verify_one(&mut client, entry).context("a healthy server must answer")?;
-        violations.extend(
-            broken
-                .into_iter()
-                .map(|what| format!("{}: {what}", entry.id)),
-        );
+        violations.extend(broken.into_iter().map(|what| format!("{}: {what}", entry.id)));
     }
     Ok(violations)
 }
@@ -161,9 +139,7 @@ fn verify_one(client: &mut Client, entry: &Entry) -> std::io::Result<Vec<String>
         Right::Accepted if status != "approved" => {
             broken.push(format!("its code was accepted, and it is {status}"));
         }
-        Right::Unsent if status != "pending" => {
-            broken.push(format!("nobody sent its code, and it is {status}"))
-        }
+        Right::Unsent if status != "pending" => broken.push(format!("nobody sent its code, and it is {status}")),
         _ => {}
     }
     match found.attempts_left().map(|left| entry.judge_attempts(left)) {

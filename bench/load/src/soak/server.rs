@@ -39,45 +39,24 @@ impl Server {
             .replace("@DATA_DIR@", &data.to_string_lossy())
             .replace("@ADMIN_PORT@", &admin_port.to_string());
         std::fs::write(&config, text)?;
-        let mut server = Self {
-            program: program.to_path_buf(),
-            directory: directory.to_path_buf(),
-            config,
-            port,
-            key: String::new(),
-            child: None,
-        };
-        let output = server
-            .command()
-            .args(["client", "create", "--json", "--config"])
-            .arg(&server.config)
-            .output()?;
+        let mut server =
+            Self { program: program.to_path_buf(), directory: directory.to_path_buf(), config, port, key: String::new(), child: None };
+        let output = server.command().args(["client", "create", "--json", "--config"]).arg(&server.config).output()?;
         if !output.status.success() {
-            bail!(
-                "client create failed: {}",
-                String::from_utf8_lossy(&output.stderr)
-            );
+            bail!("client create failed: {}", String::from_utf8_lossy(&output.stderr));
         }
-        server.key = text_field(&output.stdout, "key")
-            .context("client create printed no key")?
-            .to_owned();
+        server.key = text_field(&output.stdout, "key").context("client create printed no key")?.to_owned();
         Ok(server)
     }
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command
-            .current_dir(&self.directory)
-            .env("PORT", self.port.to_string())
-            .stdin(Stdio::null());
+        command.current_dir(&self.directory).env("PORT", self.port.to_string()).stdin(Stdio::null());
         command
     }
 
     fn log(&self) -> Result<File> {
-        Ok(OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.directory.join("server.log"))?)
+        Ok(OpenOptions::new().create(true).append(true).open(self.directory.join("server.log"))?)
     }
 
     /// Starts the server and says how long it took until it was ready.
@@ -85,32 +64,19 @@ impl Server {
         let log = self.log()?;
         let began = Instant::now();
         let mut command = self.command();
-        command
-            .args(["serve", "--config"])
-            .arg(&self.config)
-            .stdout(log.try_clone()?)
-            .stderr(log);
-        let child = self
-            .child
-            .insert(command.spawn().context("starting the server")?);
+        command.args(["serve", "--config"]).arg(&self.config).stdout(log.try_clone()?).stderr(log);
+        let child = self.child.insert(command.spawn().context("starting the server")?);
         while began.elapsed() < LONGEST_START {
             if let Some(status) = child.try_wait()? {
-                bail!(
-                    "the server stopped by itself ({status}); its log is in {}",
-                    self.directory.display()
-                );
+                bail!("the server stopped by itself ({status}); its log is in {}", self.directory.display());
             }
-            let answer =
-                Client::connect(self.port, &self.key).and_then(|mut client| client.get("/readyz"));
+            let answer = Client::connect(self.port, &self.key).and_then(|mut client| client.get("/readyz"));
             if answer.is_ok_and(|answer| answer.status == 200) {
                 return Ok(began.elapsed());
             }
             std::thread::sleep(Duration::from_millis(2));
         }
-        bail!(
-            "the server was not ready after {} s",
-            LONGEST_START.as_secs()
-        )
+        bail!("the server was not ready after {} s", LONGEST_START.as_secs())
     }
 
     /// SIGKILL: no warning, no flush, no farewell.

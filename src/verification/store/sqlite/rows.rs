@@ -164,9 +164,8 @@ impl Rows for SqliteRows {
     fn idempotency(&mut self, key: &[u8; 32]) -> Result<Option<IdempotencyRow>, StoreError> {
         let mut statement =
             self.connection.prepare_cached("SELECT payload, answer, created_at FROM idempotency WHERE key = ?1").map_err(database)?;
-        let row = statement.query_row([key], |row| {
-            Ok(IdempotencyRow { payload: row.get(0)?, answer: row.get(1)?, created_at: Timestamp(row.get(2)?) })
-        });
+        let row = statement
+            .query_row([key], |row| Ok(IdempotencyRow { payload: row.get(0)?, answer: row.get(1)?, created_at: Timestamp(row.get(2)?) }));
         row.optional().map_err(database)
     }
 

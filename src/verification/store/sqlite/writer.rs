@@ -49,18 +49,10 @@ struct Desk {
 
 impl Writer {
     /// Loads the limits and the pending verifications, and starts the thread.
-    pub fn open(
-        connection: Connection,
-        sink: Arc<dyn EventSink>,
-        pending_from: uuid::Uuid,
-        now: Timestamp,
-    ) -> Result<Writer, StoreError> {
+    pub fn open(connection: Connection, sink: Arc<dyn EventSink>, pending_from: uuid::Uuid, now: Timestamp) -> Result<Writer, StoreError> {
         let (jobs, queue) = bounded(QUEUE);
         let mut desk = Desk::open(connection, sink, pending_from, now)?;
-        let thread = std::thread::Builder::new()
-            .name("store-writer".into())
-            .spawn(move || desk.work(&queue))
-            .map_err(database)?;
+        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || desk.work(&queue)).map_err(database)?;
         Ok(Writer { jobs: Some(jobs), thread: Some(thread) })
     }
 
@@ -120,9 +112,8 @@ impl Desk {
         ledger.rows.undo();
         let connection = &ledger.rows.connection;
         (self.journal, ledger.buckets) = BucketJournal::open(connection)?;
-        self.index_sequence = connection
-            .query_row("SELECT COALESCE(MAX(sequence), 0) FROM index_journal", [], |row| row.get(0))
-            .map_err(database)?;
+        self.index_sequence =
+            connection.query_row("SELECT COALESCE(MAX(sequence), 0) FROM index_journal", [], |row| row.get(0)).map_err(database)?;
         ledger.pending = Default::default();
         for verification in rows::pending(connection, self.pending_from, self.opened_at)? {
             ledger.pending.enter(&verification);

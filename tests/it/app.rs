@@ -1,0 +1,166 @@
+//! A whole server in this process: the real application behind the real accept loop, on ports that the system chooses,
+//! with a clock that stands still until the test moves it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use countersign::app::{App, BuildError};
+use countersign::clock::{Clock, TestClock};
+use countersign::config::Config;
+use countersign::db::client::{Clients, Scope};
+use countersign::db::{self, Synchronous};
+use countersign::http;
+use countersign::http::server::Server;
+use countersign::http::tls::Tls;
+use countersign::secret::SystemEntropy;
+use countersign::verification::policy::DEFAULT_SERVICE;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::actors::{Client, Inbox, Stranger, eventually};
+use crate::wire::Wire;
+
+/// A running server and what belongs to it.
+pub struct TestApp {
+    pub clock: Arc<TestClock>,
+    pub address: SocketAddr,
+    pub admin_address: SocketAddr,
+    pub app: Arc<App>,
+    pub wire: Arc<Wire>,
+    config: Config,
+    directory: TempDir,
+    stop: watch::Sender<bool>,
+    servers: Vec<JoinHandle<()>>,
+}
+
+impl TestApp {
+    /// With the defaults.
+    pub async fn new() -> TestApp {
+        TestApp::with("").await
+    }
+
+    /// With these settings over the defaults.
+    pub async fn with(toml: &str) -> TestApp {
+        TestApp::build(toml, None, http::public).await
+    }
+
+    /// With TLS on the public listener.
+    pub async fn with_tls(toml: &str, tls: Arc<Tls>) -> TestApp {
+        TestApp::build(toml, Some(tls), http::public).await
+    }
+
+    /// With other routes than the public ones, behind the same frame.
+    pub async fn with_routes(toml: &str, routes: impl FnOnce(&Arc<App>) -> Router) -> TestApp {
+        TestApp::build(toml, None, routes).await
+    }
+
+    async fn build(toml: &str, tls: Option<Arc<Tls>>, routes: impl FnOnce(&Arc<App>) -> Router) -> TestApp {
+        let directory = TempDir::new().expect("a directory");
+        let mut config = Config::from_toml(toml).expect("settings");
+        config.data_dir = directory.path().join("data");
+        config.console.print = false;
+        config.dev.inbox_size = 100_000;
+        // What `full` adds is for power cuts, and none happens here; the real executable is tested with it.
+        config.store.synchronous = Synchronous::Normal;
+        TestApp::run(config, directory, Arc::new(TestClock::default()), tls, routes).await
+    }
+
+    async fn run(
+        config: Config,
+        directory: TempDir,
+        clock: Arc<TestClock>,
+        tls: Option<Arc<Tls>>,
+        routes: impl FnOnce(&Arc<App>) -> Router,
+    ) -> TestApp {
+        let (stop, stopping) = watch::channel(false);
+        let public = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let admin = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let (address, admin_address) = (public.local_addr().expect("bound"), admin.local_addr().expect("bound"));
+        let build = || {
+            App::build(
+                &config,
+                Arc::clone(&clock) as Arc<dyn Clock>,
+                Arc::new(SystemEntropy),
+                stopping.clone(),
+                format!("http://{address}"),
+            )
+        };
+        // After a restart the last connection of the old server may still hold the database for a moment.
+        let app = eventually("the database is free", async || match build() {
+            Err(BuildError::Store(countersign::verification::store::sqlite::OpenError::InUse(_))) => None,
+            built => Some(built.expect("an application")),
+        })
+        .await;
+        app.engine.resume().await.expect("queued messages can be read");
+        let server = |listener, router, tls| Server {
+            listener,
+            router,
+            app: Arc::clone(&app),
+            tls,
+            max_connections: config.server.max_connections,
+            max_requests: config.server.max_requests,
+            header_timeout: config.server.header_timeout.0,
+            drain_timeout: config.server.drain_timeout.0,
+        };
+        let servers = vec![
+            tokio::spawn(server(public, routes(&app), tls).run(stopping.clone())),
+            tokio::spawn(server(admin, http::admin(&app), None).run(stopping.clone())),
+        ];
+        TestApp { clock, address, admin_address, wire: Wire::new(address), app, config, directory, stop, servers }
+    }
+
+    /// Stops as `serve` does: no new connections, requests under way finish, queued messages go out.
+    pub async fn stop(&mut self) {
+        self.stop.send_replace(true);
+        for server in self.servers.drain(..) {
+            server.await.expect("a server that ended by itself");
+        }
+        self.app.dispatcher.drain().await;
+    }
+
+    /// Stops, and starts again on the same files, at the same time of the clock.
+    pub async fn restart(mut self) -> TestApp {
+        self.stop().await;
+        let TestApp { config, directory, clock, app, wire, .. } = self;
+        drop((app, wire));
+        TestApp::run(config, directory, clock, None, http::public).await
+    }
+
+    /// A client of the default service that may do everything.
+    pub fn client(&self) -> Client {
+        self.client_of(DEFAULT_SERVICE, &Scope::ALL)
+    }
+
+    pub fn client_of(&self, service: &str, scopes: &[Scope]) -> Client {
+        let (_, key) = self.clients().create(service, "test", scopes, &SystemEntropy, self.clock.now()).expect("a client");
+        Client { wire: Arc::clone(&self.wire), key: key.expose().clone() }
+    }
+
+    /// The table of clients, as the command line uses it.
+    pub fn clients(&self) -> Clients {
+        db::migrate(&self.config.database()).expect("a database");
+        Clients::new(&self.config.database())
+    }
+
+    pub fn stranger(&self) -> Stranger {
+        Stranger { wire: Arc::clone(&self.wire) }
+    }
+
+    pub fn inbox(&self) -> Inbox {
+        Inbox { wire: Arc::clone(&self.wire) }
+    }
+
+    pub fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// How many messages there are once nothing waits any more. Nothing can be sent after this.
+    pub async fn messages_in_the_end(&self) -> usize {
+        self.app.dispatcher.drain().await;
+        self.inbox().messages().await.len()
+    }
+}

@@ -1,0 +1,161 @@
+//! What an operator types.
+
+use serde_json::Value;
+
+use crate::actors::{Client, eventually, number};
+use crate::binary::{Binary, Said};
+
+#[track_caller]
+fn json(said: &Said) -> Value {
+    assert_eq!(said.code, Some(0), "{said:?}");
+    serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}"))
+}
+
+fn names(value: &Value) -> Vec<&str> {
+    value.as_object().expect("an object").keys().map(String::as_str).collect()
+}
+
+#[test]
+fn clients_are_made_listed_and_revoked() {
+    let binary = Binary::new().file("countersign.toml", "[service.shop]");
+    let made = json(&binary.run(&["client", "create", "--name", "till", "--service", "shop", "--scope", "verifications:read", "--json"]));
+    assert_eq!(names(&made), ["id", "key", "service"]);
+    let key = made["key"].as_str().expect("a key");
+    assert!(key.starts_with("csk_") && key.len() == 4 + 12 + 1 + 43, "{key}");
+
+    let listed = json(&binary.run(&["client", "list", "--json"]));
+    let client = &listed[0];
+    assert_eq!(names(client), ["created_at", "id", "key_prefix", "last_used_at", "name", "revoked_at", "scopes", "service"]);
+    assert_eq!((&client["id"], &client["name"], &client["service"]), (&made["id"], &"till".into(), &"shop".into()));
+    assert_eq!((&client["scopes"], &client["revoked_at"]), (&serde_json::json!(["verifications:read"]), &Value::Null));
+    assert!(!listed.to_string().contains(key), "the key is shown once");
+
+    let revoked = json(&binary.run(&["client", "revoke", client["key_prefix"].as_str().expect("text"), "--json"]));
+    assert!(revoked["revoked_at"].is_string());
+    let again = binary.run(&["client", "revoke", client["id"].as_str().expect("text")]);
+    assert!(again.code == Some(1) && again.complaints.contains("not revoked"), "{again:?}");
+}
+
+#[test]
+fn wrong_clients_are_not_made() {
+    let binary = Binary::new();
+    let unknown = binary.run(&["client", "create", "--service", "nowhere"]);
+    assert!(unknown.code == Some(2) && unknown.complaints.contains("nowhere"), "{unknown:?}");
+    let scope = binary.run(&["client", "create", "--scope", "everything"]);
+    assert!(scope.code == Some(2) && scope.complaints.contains("verifications:write"), "{scope:?}");
+    assert_eq!(json(&binary.run(&["client", "list", "--json"])), serde_json::json!([]));
+}
+
+/// A running server hears of it within a second, by its own clock.
+#[tokio::test]
+async fn a_running_server_refuses_a_revoked_key() {
+    let binary = Binary::new();
+    let server = binary.serve().await;
+    let made = json(&binary.run(&["client", "create", "--json"]));
+    let client = Client { wire: server.wire.clone(), key: made["key"].as_str().expect("a key").to_owned() };
+    client.list(&number(1), "").await.expect(200);
+    json(&binary.run(&["client", "revoke", made["id"].as_str().expect("an id"), "--json"]));
+    let revoked = std::time::Instant::now();
+    eventually("the key is refused", async || (client.list(&number(1), "").await.status == 401).then_some(())).await;
+    assert!(revoked.elapsed() < std::time::Duration::from_secs(2), "{:?}", revoked.elapsed());
+}
+
+#[test]
+fn migrations_are_shown_and_applied() {
+    let binary = Binary::new();
+    let waiting = binary.run(&["migrate", "--status"]);
+    assert!(
+        waiting.code == Some(0) && waiting.out.lines().all(|line| line.starts_with("waiting")) && !waiting.out.is_empty(),
+        "{waiting:?}"
+    );
+    assert!(!binary.data().exists(), "asking changes nothing");
+    let applied = binary.run(&["migrate"]);
+    assert!(applied.code == Some(0) && applied.out.lines().all(|line| line.starts_with("applied")), "{applied:?}");
+    let status = json(&binary.run(&["migrate", "--status", "--json"]));
+    assert!(
+        status.as_array().is_some_and(|all| !all.is_empty() && all.iter().all(|one| one["applied"] == true && one["name"].is_string())),
+        "{status}"
+    );
+}
+
+#[test]
+fn doctor_tells_what_it_finds() {
+    let binary = Binary::new();
+    let fresh = json(&binary.run(&["doctor", "--json"]));
+    let checks = fresh.as_array().expect("a list");
+    let what: Vec<_> = checks.iter().map(|check| check["what"].as_str().expect("text")).collect();
+    assert_eq!(what, ["settings", "mode", "pepper", "database", "clients", "server", "admin"]);
+    for check in checks {
+        assert_eq!(names(check), ["detail", "finding", "what"]);
+        assert!(matches!(check["finding"].as_str(), Some("ok" | "note")), "{check}");
+    }
+    json(&binary.run(&["client", "create", "--json"]));
+    let made = json(&binary.run(&["doctor", "--json"]));
+    assert_eq!((&made[3]["finding"], &made[4]["finding"]), (&"ok".into(), &"ok".into()));
+
+    std::fs::write(binary.data().join("countersign.db"), "this is no database, and long enough to look like one".repeat(100))
+        .expect("a file");
+    let broken = binary.run(&["doctor", "--json"]);
+    assert_eq!(broken.code, Some(1), "{broken:?}");
+}
+
+/// `countersign send`, as somebody who tries it out: a wrong code, a line with nothing, the right one.
+#[tokio::test]
+async fn a_code_can_be_sent_and_checked_by_hand() {
+    let binary = std::sync::Arc::new(Binary::new());
+    let server = binary.serve().await;
+    let (inbox, url) = (server.inbox(), server.url.clone());
+    let (lines, spoken) = std::sync::mpsc::channel::<String>();
+    let teller = std::sync::Arc::clone(&binary);
+    let sending = std::thread::spawn(move || teller.converse(&["send", &number(1), "--url", &url, "--purpose", "login"], spoken));
+    let code = eventually("the message", async || {
+        inbox.messages().await.first().map(|message| message["code"].as_str().expect("a code").to_owned())
+    })
+    .await;
+    for line in [crate::actors::wrong(&code, 1), String::new(), "nonsense".to_owned(), code] {
+        lines.send(line).expect("the command listens");
+    }
+    drop(lines);
+    let said = sending.join().expect("a command that ends");
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.out.contains("Checks left: 4") && said.out.contains("Right"), "{said:?}");
+    assert!(said.complaints.contains("6 to 10 digits"), "{said:?}");
+    assert!(!said.out.contains(&number(1)), "the destination is masked: {said:?}");
+
+    let started = json(&binary.run(&["send", &number(2), "--url", &server.url, "--json"]));
+    assert_eq!(started["status"], "pending");
+    let wrong_key = binary.run(&["send", &number(3), "--url", &server.url, "--key", "csk_x"]);
+    assert!(wrong_key.code == Some(1) && wrong_key.complaints.contains("unauthorized"), "{wrong_key:?}");
+    let nobody = binary.run(&["send", &number(3), "--url", "http://127.0.0.1:1"]);
+    assert!(nobody.code == Some(1) && nobody.complaints.contains("127.0.0.1:1"), "{nobody:?}");
+}
+
+/// What the first start prints works as it stands.
+#[tokio::test]
+async fn the_first_start_makes_a_key_and_later_ones_keep_it() {
+    let binary = Binary::new();
+    let server = binary.serve().await;
+    let key = server.key.clone();
+    assert!(key.starts_with("csk_"), "{key}");
+    server.client().list(&number(1), "").await.expect(200);
+    let second = binary.run(&["serve"]);
+    assert!(second.code == Some(1) && second.complaints.contains("in use"), "two servers on one file: {second:?}");
+    server.signal("INT");
+    assert_eq!(server.ended().await.0, Some(0));
+    let server = binary.serve().await;
+    assert_eq!(server.key, key);
+    server.client().list(&number(1), "").await.expect(200);
+}
+
+#[test]
+fn help_and_mistakes() {
+    let binary = Binary::new();
+    let help = binary.run(&["--help"]);
+    for command in ["serve", "migrate", "config", "client", "send", "doctor"] {
+        assert!(help.out.lines().any(|line| line.trim_start().starts_with(command)), "{command}: {}", help.out);
+    }
+    assert_eq!(binary.run(&["--version"]).out, format!("countersign {}\n", env!("CARGO_PKG_VERSION")));
+    for wrong in [&["dance"][..], &["--dance"], &["serve", "--port", "many"], &["serve", "--port", "70000"]] {
+        assert_eq!(binary.run(wrong).code, Some(2), "{wrong:?}");
+    }
+}

@@ -1,0 +1,59 @@
+//! The integration tests: one binary, so that the library is linked once. Each test has a server of its own, a directory
+//! of its own and, where it runs in this process, a clock of its own that it moves by hand.
+//!
+//! What the stories are told with:
+//! - [`app`]: a server in this process, on real sockets, whose clock stands still until a test moves it
+//! - [`binary`]: the real executable as a child process
+//! - [`actors`]: who takes part: a client with a key, a stranger without one, and the inbox
+//! - [`wire`] and [`raw`]: HTTP as it should be spoken, and bytes as an attacker sends them
+//!
+//! What is told, in the order of a code's life:
+//! - [`lifecycle`], [`resend`], [`listing`]: start, check, cancel, send again, read back
+//! - [`binding`]: a code is worth nothing anywhere else (OTP-05)
+//! - [`races`]: many at once (A01, A02, ATT-04, OTP-04)
+//! - [`neighbours`]: two verifications to one destination leave each other alone
+//! - [`destination_limits`], [`address_limits`], [`failures`]: who may send, how often, and what wrong codes lead to
+//! - [`idempotency`]: the same request twice (OPS-05)
+//! - [`input`], [`paths`], [`auth`]: what is refused at the door
+//! - [`secrets`]: no code anywhere that is not the inbox (OTP-07, OTP-09, LOG-02)
+//! - [`tutorial`]: the routes of the published tutorial
+//! - [`slow`], [`protocol`], [`tls`], [`headers`], [`stop`]: the server's sockets
+//! - [`configuration`], [`cli`]: what an operator types
+//! - [`kill`]: a server that dies in the middle of its work
+//! - [`snapshots`]: every JSON body, as it is
+//! - [`architecture`]: who may use what, read from the sources
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why by panicking")]
+#![expect(clippy::disallowed_methods, reason = "tests watch a real server from outside, in real time and with real randomness")]
+
+mod actors;
+mod app;
+mod binary;
+mod raw;
+mod wire;
+
+mod address_limits;
+mod architecture;
+mod auth;
+mod binding;
+mod cli;
+mod configuration;
+mod destination_limits;
+mod failures;
+mod headers;
+mod idempotency;
+mod input;
+mod kill;
+mod lifecycle;
+mod listing;
+mod neighbours;
+mod paths;
+mod protocol;
+mod races;
+mod resend;
+mod secrets;
+mod slow;
+mod snapshots;
+mod stop;
+mod tls;
+mod tutorial;
