@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
@@ -19,8 +18,6 @@ use crate::verification::request::{self, Caller};
 
 /// Longest body, in bytes (INP-04).
 pub const BODY_MAX_BYTES: usize = 64 * 1024;
-/// A body must arrive whole within this; the request's own time-out is longer.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The address at the other end of the connection. Put into each request by the accept loop.
 #[derive(Debug, Clone, Copy)]
@@ -32,20 +29,21 @@ pub struct StrictJson<T>(pub T);
 impl<T: DeserializeOwned> FromRequest<Arc<App>> for StrictJson<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Problem> {
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
             return Err(Problem::new(ProblemCode::UnsupportedMediaType).detail("Send Content-Type: application/json."));
         }
-        let bytes = body(request).await?;
+        let bytes = body(request, app).await?;
         parse_json(&bytes).map(StrictJson)
     }
 }
 
-/// The whole body, if it is short enough and comes soon enough.
-pub async fn body(request: Request) -> Result<bytes::Bytes, Problem> {
+/// The whole body, if it is short enough and comes soon enough: within two thirds of the time for the whole request.
+pub async fn body(request: Request, app: &App) -> Result<bytes::Bytes, Problem> {
+    let time = app.request_timeout * 2 / 3;
     let limited = Limited::new(request.into_body(), BODY_MAX_BYTES);
-    match tokio::time::timeout(BODY_TIMEOUT, limited.collect()).await {
-        Err(_) => Err(Problem::new(ProblemCode::RequestTimeout).detail("The body did not arrive within 10 s.")),
+    match tokio::time::timeout(time, limited.collect()).await {
+        Err(_) => Err(Problem::new(ProblemCode::RequestTimeout).detail(format!("The body did not arrive within {} s.", time.as_secs_f32()))),
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             Err(Problem::new(ProblemCode::BodyTooLarge).detail("The body must not be longer than 64 KiB."))

@@ -45,7 +45,7 @@ struct VerifyCode {
 
 async fn send_code(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, request: Request) -> Result<Response, Refusal> {
     let caller = caller(&app, peer, request.headers());
-    let wanted: SendCode = read(request).await?;
+    let wanted: SendCode = read(request, &app).await?;
     let request = StartRequest {
         to: wanted.phone_number,
         channel: None,
@@ -69,7 +69,7 @@ async fn send_code(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>
 
 async fn verify_code(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, request: Request) -> Result<Response, Refusal> {
     let caller = caller(&app, peer, request.headers());
-    let given: VerifyCode = read(request).await?;
+    let given: VerifyCode = read(request, &app).await?;
     // Unknown, wrong, old and used look the same here.
     let no_match = || message(StatusCode::BAD_REQUEST, "The phone number and the SMS code doesn't match.");
     let Ok(code) = Code::parse(given.sms_code.trim()) else { return Ok(no_match()) };
@@ -93,9 +93,9 @@ fn caller(app: &App, peer: Peer, headers: &HeaderMap) -> Caller {
 }
 
 /// JSON or a form, as Express apps take both.
-async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
+async fn read<T: DeserializeOwned>(request: Request, app: &App) -> Result<T, Problem> {
     let kind = request.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    let bytes = body(request).await?;
+    let bytes = body(request, app).await?;
     if kind.starts_with("application/x-www-form-urlencoded") {
         let wrong = || Problem::new(ProblemCode::InvalidBody).detail("The form lacks a field of this request, or has one twice.");
         return axum::extract::Query::<T>::try_from_uri(&form_uri(&bytes).ok_or_else(wrong)?).map(|form| form.0).map_err(|_| wrong());

@@ -1,5 +1,6 @@
 //! R13: a server that is killed in the middle of its work. What it acknowledged is there when it comes back, and no code
-//! passes twice. Five short rounds; the long version is in bench/.
+//! passes twice. Five short rounds; the long version is in bench/. KILL_SEED, as a failure prints it, repeats the choices (not
+//! the moment at which the disk was busy).
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
