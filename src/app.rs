@@ -23,7 +23,7 @@ use crate::verification::limit::SendRule;
 use crate::verification::policy::Policy;
 use crate::verification::store::Store;
 use crate::verification::store::sqlite::{OpenError, SqliteStore};
-use crate::verification::{Destination, Engine};
+use crate::verification::Engine;
 
 /// Why the application could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -76,8 +76,6 @@ impl App {
         public_url: String,
     ) -> Result<Arc<App>, BuildError> {
         make_data_dir(config)?;
-        // Reads the world's numbering plans now, so that the first request does not wait for it.
-        let _ = Destination::parse("+4915112345678", None);
         let policies = config.policies()?;
         let peppers = config.secrets.peppers(&config.data_dir, entropy.as_ref())?;
         let metrics = Arc::new(Metrics::default());

@@ -23,6 +23,8 @@ use crate::verification::store::{Delivered, Store, Undelivered};
 const QUEUE: usize = 16_384;
 /// Messages that one provider is asked to send at once.
 const AT_ONCE: usize = 64;
+/// Reports in one transition.
+const REPORTS_AT_ONCE: usize = 128;
 /// A provider that has not answered by then has perhaps sent.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -93,20 +95,40 @@ impl Courier for Dispatcher {
     }
 }
 
-/// One task for each provider: its messages take turns, and one that waits for the provider lets the others go on.
+/// One task for each provider: its messages take turns, and one that waits for the provider lets the others go on. What
+/// became of them is reported many at a time: each report is a transition of the store.
 async fn work(provider: Arc<dyn MessageProvider>, parcels: mpsc::Receiver<Parcel>, tools: Arc<Tools>) {
+    let (reports, reported) = mpsc::channel(QUEUE);
+    let reporter = tokio::spawn(report(reported, Arc::clone(&tools)));
     let parcels = stream::unfold(parcels, |mut parcels| async move { Some((parcels.recv().await?, parcels)) });
-    parcels.for_each_concurrent(AT_ONCE, |parcel| deliver(provider.as_ref(), parcel, &tools)).await;
+    parcels
+        .for_each_concurrent(AT_ONCE, |parcel| async {
+            // The reporter outlives this task: it ends when the last sender is gone.
+            let _ = reports.send(deliver(provider.as_ref(), parcel, &tools).await).await;
+        })
+        .await;
+    drop(reports);
+    let _ = reporter.await;
 }
 
-async fn deliver(provider: &dyn MessageProvider, parcel: Parcel, tools: &Tools) {
+async fn report(mut reported: mpsc::Receiver<Delivered>, tools: Arc<Tools>) {
+    let mut batch = Vec::new();
+    while reported.recv_many(&mut batch, REPORTS_AT_ONCE).await > 0 {
+        let messages = batch.len();
+        if let Err(error) = tools.store.delivered(std::mem::take(&mut batch)).await {
+            tracing::warn!(%error, messages, "deliveries could not be noted");
+        }
+    }
+}
+
+async fn deliver(provider: &dyn MessageProvider, parcel: Parcel, tools: &Tools) -> Delivered {
     let result = send(provider, &parcel, tools).await;
     let verification = &parcel.verification;
     tools.metrics.sent(provider.name(), verification, result.is_ok());
     if let Err(error) = &result {
         tracing::warn!(verification = %verification.id, message = verification.sends, provider = provider.name(), %error, "not delivered");
     }
-    let delivered = Delivered {
+    Delivered {
         id: verification.id,
         message: verification.sends,
         queued_at: parcel.queued_at,
@@ -114,9 +136,6 @@ async fn deliver(provider: &dyn MessageProvider, parcel: Parcel, tools: &Tools) 
             .map(|reference| (provider.name().to_owned(), reference))
             .map_err(|error| Undelivered { cause: error.to_string(), perhaps_sent: matches!(error, SendError::Uncertain(_)) }),
         now: tools.clock.now(),
-    };
-    if let Err(error) = tools.store.delivered(delivered).await {
-        tracing::warn!(%error, verification = %verification.id, "a delivery could not be noted");
     }
 }
 

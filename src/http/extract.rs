@@ -43,7 +43,9 @@ pub async fn body(request: Request, app: &App) -> Result<bytes::Bytes, Problem> 
     let time = app.request_timeout * 2 / 3;
     let limited = Limited::new(request.into_body(), BODY_MAX_BYTES);
     match tokio::time::timeout(time, limited.collect()).await {
-        Err(_) => Err(Problem::new(ProblemCode::RequestTimeout).detail(format!("The body did not arrive within {} s.", time.as_secs_f32()))),
+        Err(_) => {
+            Err(Problem::new(ProblemCode::RequestTimeout).detail(format!("The body did not arrive within {} s.", time.as_secs_f32())))
+        }
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             Err(Problem::new(ProblemCode::BodyTooLarge).detail("The body must not be longer than 64 KiB."))

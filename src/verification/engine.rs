@@ -437,7 +437,7 @@ impl Engine {
     async fn give_up(&self, verification: &Verification, queued_at: Option<Timestamp>, cause: &str) {
         let result = Err(Undelivered { cause: cause.into(), perhaps_sent: false });
         let delivered = Delivered { id: verification.id, message: verification.sends, queued_at, result, now: self.clock.now() };
-        if let Err(error) = self.store.delivered(delivered).await {
+        if let Err(error) = self.store.delivered(vec![delivered]).await {
             tracing::warn!(%error, verification = %verification.id, "a failed delivery could not be noted");
         }
     }

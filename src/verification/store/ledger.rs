@@ -259,7 +259,15 @@ impl<R: Rows> Ledger<R> {
     }
 
     /// See [`crate::verification::Store::delivered`].
-    pub fn delivered(&mut self, delivered: Delivered) -> Result<bool, StoreError> {
+    pub fn delivered_all(&mut self, delivered: Vec<Delivered>) -> Result<usize, StoreError> {
+        let mut noted = 0;
+        for delivered in delivered {
+            noted += usize::from(self.delivered(delivered)?);
+        }
+        Ok(noted)
+    }
+
+    fn delivered(&mut self, delivered: Delivered) -> Result<bool, StoreError> {
         let Some(mut verification) = self.rows.get(delivered.id)? else { return Ok(false) };
         if verification.sends != delivered.message || verification.delivery != Delivery::Queued {
             return Ok(false);

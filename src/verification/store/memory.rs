@@ -102,8 +102,8 @@ impl Store for MemoryStore {
         self.run(|ledger| ledger.cancel(service, id, &origin, now))
     }
 
-    async fn delivered(&self, delivered: Delivered) -> Result<bool, StoreError> {
-        self.run(|ledger| ledger.delivered(delivered))
+    async fn delivered(&self, delivered: Vec<Delivered>) -> Result<usize, StoreError> {
+        self.run(|ledger| ledger.delivered_all(delivered))
     }
 
     async fn release(&self, failures: BucketKey, event: Event) -> Result<bool, StoreError> {

@@ -299,8 +299,8 @@ pub trait Store: Send + Sync {
     async fn answered(&self, claim: IdempotencyClaim, answer: Checked) -> Result<(), StoreError>;
     /// Pending → canceled.
     async fn cancel(&self, service: &str, id: VerificationId, origin: Origin, now: Timestamp) -> Result<CancelOutcome, StoreError>;
-    /// Queued → sent or failed. False when a newer message made it irrelevant.
-    async fn delivered(&self, delivered: Delivered) -> Result<bool, StoreError>;
+    /// Queued → sent or failed, for each. The number of those that a newer message had not made irrelevant.
+    async fn delivered(&self, delivered: Vec<Delivered>) -> Result<usize, StoreError>;
     /// Forgives the failures of a bucket. False when there were none.
     async fn release(&self, failures: BucketKey, event: Event) -> Result<bool, StoreError>;
     /// One verification of a service, and the bucket of its destination's messages.

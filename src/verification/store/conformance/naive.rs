@@ -95,7 +95,7 @@ impl Store for NaiveStore {
         Err(StoreError::Closed)
     }
 
-    async fn delivered(&self, _: Delivered) -> Result<bool, StoreError> {
+    async fn delivered(&self, _: Vec<Delivered>) -> Result<usize, StoreError> {
         Err(StoreError::Closed)
     }
 

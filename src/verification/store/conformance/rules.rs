@@ -232,8 +232,8 @@ pub async fn a_rearmed_start_keeps_its_id(store: Arc<dyn Store>) -> Outcome {
     Ok(())
 }
 
-fn fate(verification: &Verification, message: u32, result: Result<(String, String), Undelivered>) -> Delivered {
-    Delivered { id: verification.id, message, queued_at: Some(verification.created_at), result, now: NOW }
+fn fate(verification: &Verification, message: u32, result: Result<(String, String), Undelivered>) -> Vec<Delivered> {
+    vec![Delivered { id: verification.id, message, queued_at: Some(verification.created_at), result, now: NOW }]
 }
 
 fn lost(cause: &str) -> Result<(String, String), Undelivered> {
@@ -244,9 +244,9 @@ pub async fn an_older_message_does_not_overwrite_a_newer_one(store: Arc<dyn Stor
     let verification = begun(&store, verification(1, 1)).await?;
     store.resend(resend(&verification)).await.map_err(text)?;
     let sent = Ok(("console".to_owned(), "reference".to_owned()));
-    ensure!(!store.delivered(fate(&verification, 1, lost("late"))).await.map_err(text)?, "the first message's fate was noted");
-    ensure!(store.delivered(fate(&verification, 2, sent.clone())).await.map_err(text)?, "the second message's fate was not noted");
-    ensure!(!store.delivered(fate(&verification, 2, sent)).await.map_err(text)?, "noted twice");
+    ensure!(store.delivered(fate(&verification, 1, lost("late"))).await.map_err(text)? == 0, "the first message's fate was noted");
+    ensure!(store.delivered(fate(&verification, 2, sent.clone())).await.map_err(text)? == 1, "the second message's fate was not noted");
+    ensure!(store.delivered(fate(&verification, 2, sent)).await.map_err(text)? == 0, "noted twice");
     let row = row(&store, &verification).await?;
     ensure!(row.delivery == Delivery::Sent && row.delivered_by == Some(("console".into(), "reference".into())), "{row:?}");
     Ok(())
@@ -266,12 +266,12 @@ pub async fn a_failed_delivery_frees_the_wait(store: Arc<dyn Store>) -> Outcome 
     ensure!(snapshot.resend_after == first.created_at + Duration::from_secs(30), "{snapshot:?}");
     let soon = store.start(limited(2)).await.map_err(text)?;
     ensure!(matches!(soon, Sending::Limited(_)), "no wait: {soon:?}");
-    ensure!(store.delivered(fate(&first, 1, lost("unreachable"))).await.map_err(text)?, "not noted");
+    ensure!(store.delivered(fate(&first, 1, lost("unreachable"))).await.map_err(text)? == 1, "not noted");
     let freed = store.start(limited(3)).await.map_err(text)?;
     let Sending::Queued(third, _) = freed else { return Err(format!("still waiting: {freed:?}")) };
     // What was perhaps sent keeps its place: the person may get it yet.
     let perhaps = Err(Undelivered { cause: "no answer".into(), perhaps_sent: true });
-    ensure!(store.delivered(fate(&third, 1, perhaps)).await.map_err(text)?, "not noted");
+    ensure!(store.delivered(fate(&third, 1, perhaps)).await.map_err(text)? == 1, "not noted");
     let soon = store.start(limited(4)).await.map_err(text)?;
     ensure!(matches!(soon, Sending::Limited(_)), "an uncertain message freed the wait: {soon:?}");
     Ok(())

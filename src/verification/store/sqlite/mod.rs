@@ -137,8 +137,8 @@ impl Store for SqliteStore {
         self.run(move |ledger| ledger.cancel(&service, id, &origin, now)).await
     }
 
-    async fn delivered(&self, delivered: Delivered) -> Result<bool, StoreError> {
-        self.run(|ledger| ledger.delivered(delivered)).await
+    async fn delivered(&self, delivered: Vec<Delivered>) -> Result<usize, StoreError> {
+        self.run(|ledger| ledger.delivered_all(delivered)).await
     }
 
     async fn release(&self, failures: BucketKey, event: Event) -> Result<bool, StoreError> {

@@ -95,6 +95,15 @@ impl Drop for Writer {
     }
 }
 
+/// What waits, or comes when the threads that might bring it get a turn. On a busy machine that makes a commit of many
+/// transitions where there would be many of few; on an idle one it costs nothing.
+fn next(queue: &Receiver<Job>) -> Option<Job> {
+    queue.try_recv().ok().or_else(|| {
+        std::thread::yield_now();
+        queue.try_recv().ok()
+    })
+}
+
 impl Desk {
     fn open(connection: Connection, sink: Arc<dyn EventSink>, pending_from: uuid::Uuid, now: Timestamp) -> Result<Desk, StoreError> {
         let rows = SqliteRows::new(connection);
@@ -124,7 +133,7 @@ impl Desk {
     fn work(&mut self, queue: &Receiver<Job>) {
         while let Ok(first) = queue.recv() {
             let mut answers = Vec::with_capacity(BATCH);
-            let batch = std::iter::once(first).chain(queue.try_iter().take(BATCH - 1));
+            let batch = std::iter::once(first).chain(std::iter::from_fn(|| next(queue)).take(BATCH - 1));
             let outcome = catch_unwind(AssertUnwindSafe(|| self.commit(batch, &mut answers)));
             let undone = match outcome {
                 Ok(Ok(())) => None,
