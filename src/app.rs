@@ -19,11 +19,11 @@ use crate::delivery::provider::MessageProvider;
 use crate::http::keys::Keys;
 use crate::secret::{Code, Entropy};
 use crate::telemetry::Metrics;
+use crate::verification::Engine;
 use crate::verification::limit::SendRule;
 use crate::verification::policy::Policy;
 use crate::verification::store::Store;
 use crate::verification::store::sqlite::{OpenError, SqliteStore};
-use crate::verification::Engine;
 
 /// Why the application could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Transitions that wait.
     pub store_queue_depth: Box<dyn Fn() -> usize + Send + Sync>,
+    /// Transitions of the store so far.
+    pub store_transitions: Box<dyn Fn() -> u64 + Send + Sync>,
     /// True once the server stops.
     pub stopping: watch::Receiver<bool>,
     /// To be drained at the end.
@@ -113,7 +115,11 @@ impl App {
             public_url,
             request_timeout: config.server.request_timeout.0,
             metrics,
-            store_queue_depth: Box::new(move || store.queue_depth()),
+            store_queue_depth: Box::new({
+                let store = Arc::clone(&store);
+                move || store.queue_depth()
+            }),
+            store_transitions: Box::new(move || store.transitions()),
             stopping,
             dispatcher,
             entropy,

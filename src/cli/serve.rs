@@ -25,6 +25,8 @@ use crate::{db, telemetry};
 
 /// How often the store does its housekeeping.
 const SWEEP_EVERY: Duration = Duration::from_millis(200);
+/// Fewer transitions than this since the last housekeeping: the store is idle.
+const IDLE_BELOW: u64 = 50;
 /// The key that the first start in dev mode makes, in the data directory.
 pub const FIRST_KEY_FILE: &str = "first-client.key";
 
@@ -154,16 +156,18 @@ fn welcome(config: &Config, url: &str, admin: &str, first_key: Option<&str>) {
 }
 
 async fn sweep(app: Arc<App>, clock: Arc<dyn Clock>, retention: Duration, mut stopping: watch::Receiver<bool>) {
+    let mut transitions = 0;
     loop {
         tokio::select! {
             () = tokio::time::sleep(SWEEP_EVERY) => {}
             _ = stopping.wait_for(|stopping| *stopping) => return,
         }
         let now = clock.now();
-        // Each step is a transition of its own. One is made whatever happens; more only while nobody waits for the store.
+        // Each step is a transition of its own. One is made whatever happens; more only while there is little else to do.
+        let idle = (app.store_transitions)() - transitions < IDLE_BELOW;
         loop {
             match app.engine.store.sweep(now - retention, now).await {
-                Ok(done) if done > 0 && (app.store_queue_depth)() == 0 && !*stopping.borrow() => {}
+                Ok(done) if done > 0 && idle && !*stopping.borrow() => {}
                 Ok(_) => break,
                 Err(error) => {
                     tracing::warn!(%error, "housekeeping failed");
@@ -171,6 +175,7 @@ async fn sweep(app: Arc<App>, clock: Arc<dyn Clock>, retention: Duration, mut st
                 }
             }
         }
+        transitions = (app.store_transitions)();
     }
 }
 

@@ -72,13 +72,15 @@ impl Inbox {
     /// Adds a message that `provider` takes.
     pub fn add(&self, message: Arc<Message>, provider: &'static str) {
         let entry = Entry { message, provider };
+        // Kept first, told after: who subscribes in between finds it in the list.
+        let mut messages = self.messages();
+        messages.push_front(entry.clone());
+        messages.truncate(self.size);
+        drop(messages);
         if self.arrivals.receiver_count() > 0 {
             // Nobody may listen any more by now.
             let _ = self.arrivals.send(InboxMessage::of(&entry));
         }
-        let mut messages = self.messages();
-        messages.push_front(entry);
-        messages.truncate(self.size);
     }
 
     /// The newest `limit` messages, to one destination if one is named.

@@ -129,7 +129,7 @@ pub fn metadata(input: Metadata) -> Result<Metadata, InvalidField> {
 
 /// 1 to 255 visible ASCII characters.
 pub fn idempotency_key(input: &str) -> Result<(), InvalidField> {
-    if (1..=255).contains(&input.len()) && input.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+    if (1..=255).contains(&input.len()) && input.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(())
     } else {
         Err(InvalidField::new("Idempotency-Key", "must be 1 to 255 visible ASCII characters"))

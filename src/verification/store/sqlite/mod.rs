@@ -74,6 +74,11 @@ impl SqliteStore {
         self.writer.queue_depth()
     }
 
+    /// Transitions so far: how busy the store is, by their difference.
+    pub fn transitions(&self) -> u64 {
+        self.writer.transitions()
+    }
+
     async fn run<T, F>(&self, transition: F) -> Result<T, StoreError>
     where
         T: Send + 'static,

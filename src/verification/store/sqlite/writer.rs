@@ -5,6 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -33,6 +34,7 @@ struct Done {
 /// Hands transitions to the writer thread. Dropping it lets the thread finish what waits, and joins it.
 pub struct Writer {
     jobs: Option<Sender<Job>>,
+    transitions: AtomicU64,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -53,7 +55,7 @@ impl Writer {
         let (jobs, queue) = bounded(QUEUE);
         let mut desk = Desk::open(connection, sink, pending_from, now)?;
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || desk.work(&queue)).map_err(database)?;
-        Ok(Writer { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Writer { jobs: Some(jobs), transitions: AtomicU64::new(0), thread: Some(thread) })
     }
 
     /// Runs a transition in the next batch; the answer comes once that is durable.
@@ -73,11 +75,17 @@ impl Writer {
             Done { failed, answer }
         });
         let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
+        self.transitions.fetch_add(1, Ordering::Relaxed);
         jobs.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => StoreError::Overloaded,
             TrySendError::Disconnected(_) => StoreError::Closed,
         })?;
         receiver.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Transitions so far.
+    pub fn transitions(&self) -> u64 {
+        self.transitions.load(Ordering::Relaxed)
     }
 
     /// Transitions that wait now.
