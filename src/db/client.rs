@@ -4,7 +4,7 @@
 //! compared in constant time. A plain hash will do for a secret that nobody can guess (REC-01 says the same from 112 bits).
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -97,15 +97,17 @@ pub fn prefix_of(key: &str) -> Option<&str> {
 }
 
 /// The table of clients.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Clients {
     database: PathBuf,
+    /// Opened at the first use, and kept: a server looks its clients up again and again.
+    connection: Arc<Mutex<Option<Connection>>>,
 }
 
 impl Clients {
     /// The clients in that database, which must be migrated.
     pub fn new(database: &Path) -> Clients {
-        Clients { database: database.to_owned() }
+        Clients { database: database.to_owned(), connection: Arc::default() }
     }
 
     /// Makes a client, and the only copy of its key.
@@ -186,8 +188,15 @@ impl Clients {
     }
 
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, DatabaseError> {
-        let connection = db::connect(&self.database, Synchronous::Full)?;
-        work(&connection).map_err(|source| self.failed(source))
+        let mut kept = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = match kept.take() {
+            Some(connection) => connection,
+            None => db::connect(&self.database, Synchronous::Full)?,
+        };
+        // Kept only when the work succeeded: what failed may have left a transaction open.
+        let done = work(&connection).map_err(|source| self.failed(source))?;
+        *kept = Some(connection);
+        Ok(done)
     }
 
     fn write(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), DatabaseError> {

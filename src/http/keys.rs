@@ -39,16 +39,27 @@ impl Keys {
     pub async fn client_of(&self, key: &str) -> Result<Option<Arc<Client>>, DatabaseError> {
         let Some(prefix) = prefix_of(key) else { return Ok(None) };
         let now = self.clock.now();
-        let remembered = self.entries().get(prefix).cloned();
-        let entry = match remembered {
-            Some(entry) if now < entry.looked_up_at + REMEMBERED => entry,
-            earlier => self.look_up(prefix, earlier.and_then(|entry| entry.noted_at), now).await?,
+        let entry = match self.remembered(prefix, now) {
+            (Some(entry), true) => entry,
+            (earlier, _) => self.look_up(prefix, earlier.and_then(|entry| entry.noted_at), now).await?,
         };
         let Some(keyed) = entry.found.filter(|keyed| keyed.has_key(key)) else { return Ok(None) };
         if entry.noted_at.is_none_or(|noted| now >= noted + USE_NOTED_EVERY) {
             self.note_use(prefix, &keyed, now);
         }
         Ok(Some(Arc::clone(&keyed.client)))
+    }
+
+    /// What is remembered of a key, and whether that will do. Of all who find it too old only the first is told so and looks
+    /// it up again; the others need not all do the same at once.
+    fn remembered(&self, prefix: &str, now: Timestamp) -> (Option<Entry>, bool) {
+        let mut entries = self.entries();
+        let Some(entry) = entries.get_mut(prefix) else { return (None, false) };
+        let fresh = now < entry.looked_up_at + REMEMBERED;
+        if !fresh {
+            entry.looked_up_at = now;
+        }
+        (Some(entry.clone()), fresh)
     }
 
     async fn look_up(&self, prefix: &str, noted_at: Option<Timestamp>, now: Timestamp) -> Result<Entry, DatabaseError> {

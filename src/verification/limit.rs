@@ -169,6 +169,7 @@ impl Take {
                 while bucket.values.len() >= most.max(1) {
                     bucket.values.remove(0);
                 }
+                bucket.values.reserve_exact(1);
                 bucket.values.push(now.0);
                 bucket.forget_at = now + longest;
             }

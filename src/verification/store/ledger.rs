@@ -59,6 +59,8 @@ impl PendingIndex {
     pub fn enter(&mut self, verification: &Verification) {
         let key = Self::key(&verification.service, &verification.purpose, &verification.destination.key());
         let ids = self.0.entry(key);
+        // Nearly always one: no room for more until more come.
+        ids.reserve_exact(1);
         match ids.iter_mut().find(|(id, _)| *id == verification.id) {
             Some(entry) => entry.1 = verification.expires_at,
             None => ids.push((verification.id, verification.expires_at)),
