@@ -38,11 +38,11 @@ impl Entry {
     /// What is wrong with `attempts_left` after a crash, if anything is.
     ///
     /// Fewer left than the acknowledged wrong codes explain is a wrong code lost from the count, a free guess. More used
-    /// than was ever sent would be a charge that nobody caused. A right code sent may have cost one attempt.
+    /// than was ever sent would be a charge that nobody caused.
     pub fn judge_attempts(&self, attempts_left: i64) -> Result<(), String> {
         let most = ATTEMPTS - self.wrong;
-        let right = i64::from(self.right != Right::Unsent);
-        let least = (most - self.wrong_unknown - right).max(0);
+        // One that was approved has no checks left, whatever was used; and a right code without an answer may have approved.
+        let least = if self.right == Right::Unsent { (most - self.wrong_unknown).max(0) } else { 0 };
         if attempts_left > most {
             return Err(format!("attempts_left is {attempts_left}, but {} wrong codes were acknowledged", self.wrong));
         }
