@@ -59,8 +59,6 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Transitions that wait.
     pub store_queue_depth: Box<dyn Fn() -> usize + Send + Sync>,
-    /// Transitions of the store so far.
-    pub store_transitions: Box<dyn Fn() -> u64 + Send + Sync>,
     /// True once the server stops.
     pub stopping: watch::Receiver<bool>,
     /// To be drained at the end.
@@ -115,11 +113,7 @@ impl App {
             public_url,
             request_timeout: config.server.request_timeout.0,
             metrics,
-            store_queue_depth: Box::new({
-                let store = Arc::clone(&store);
-                move || store.queue_depth()
-            }),
-            store_transitions: Box::new(move || store.transitions()),
+            store_queue_depth: Box::new(move || store.queue_depth()),
             stopping,
             dispatcher,
             entropy,

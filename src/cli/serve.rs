@@ -23,10 +23,10 @@ use crate::secret::SystemEntropy;
 use crate::verification::policy::DEFAULT_SERVICE;
 use crate::{db, telemetry};
 
-/// How often the store does its housekeeping.
-const SWEEP_EVERY: Duration = Duration::from_millis(200);
-/// Fewer transitions than this since the last housekeeping: the store is idle.
-const IDLE_BELOW: u64 = 50;
+/// How often the store is asked whether there is housekeeping to do.
+const REST: Duration = Duration::from_millis(200);
+/// The pause between two steps of it. A step is short, so that nobody waits long behind it.
+const BREATH: Duration = Duration::from_millis(25);
 /// The key that the first start in dev mode makes, in the data directory.
 pub const FIRST_KEY_FILE: &str = "first-client.key";
 
@@ -156,26 +156,21 @@ fn welcome(config: &Config, url: &str, admin: &str, first_key: Option<&str>) {
 }
 
 async fn sweep(app: Arc<App>, clock: Arc<dyn Clock>, retention: Duration, mut stopping: watch::Receiver<bool>) {
-    let mut transitions = 0;
+    let mut pause = REST;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(SWEEP_EVERY) => {}
+            () = tokio::time::sleep(pause) => {}
             _ = stopping.wait_for(|stopping| *stopping) => return,
         }
         let now = clock.now();
-        // Each step is a transition of its own. One is made whatever happens; more only while there is little else to do.
-        let idle = (app.store_transitions)() - transitions < IDLE_BELOW;
-        loop {
-            match app.engine.store.sweep(now - retention, now).await {
-                Ok(done) if done > 0 && idle && !*stopping.borrow() => {}
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "housekeeping failed");
-                    break;
-                }
+        pause = match app.engine.store.sweep(now - retention, now).await {
+            Ok(0) => REST,
+            Ok(_) => BREATH,
+            Err(error) => {
+                tracing::warn!(%error, "housekeeping failed");
+                REST
             }
-        }
-        transitions = (app.store_transitions)();
+        };
     }
 }
 

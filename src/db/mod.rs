@@ -8,7 +8,10 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 /// Migrations in the order in which they are applied. The name is what `countersign migrate` shows.
-const MIGRATIONS: &[(&str, &str)] = &[("0001_first", include_str!("../../migrations/sqlite/0001_first.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_first", include_str!("../../migrations/sqlite/0001_first.sql")),
+    ("0002_append_only", include_str!("../../migrations/sqlite/0002_append_only.sql")),
+];
 
 /// How long a statement waits for another process (the CLI) that writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -40,19 +40,11 @@ impl fmt::Debug for Country {
 
 /// A destination in canonical form. `Debug` shows it masked (LOG-02).
 #[derive(Clone, PartialEq, Eq)]
-pub enum Destination {
-    /// A phone number.
-    Phone {
-        /// E.164: `+` and up to 15 digits.
-        number: String,
-        /// Country of the number's plan.
-        country: Country,
-    },
-    /// A mail address: the local part as it was written, the domain in lower-case ASCII.
-    Email {
-        /// What the mail is sent to.
-        address: String,
-    },
+pub struct Destination {
+    canonical: String,
+    /// Of a phone number; none of a mail address.
+    country: Option<Country>,
+    key: [u8; 16],
 }
 
 /// Why an input is no destination. The text goes to the caller; it never repeats the input.
@@ -91,60 +83,51 @@ impl Destination {
         if input.contains('@') { parse_email(input) } else { parse_phone(input, default_region) }
     }
 
-    /// Restores what [`Destination::canonical`] gave, from a row. The country is the row's.
+    /// Restores what [`Destination::canonical`] gave, from a row. The country is the row's: a number has one, an address none.
+    ///
+    /// The key is made from the form that limits and look-ups share: mail addresses in lower case, since no provider of note
+    /// tells the cases of the local part apart, while an attacker would.
     pub fn from_canonical(canonical: String, country: Option<Country>) -> Destination {
-        match country {
-            Some(country) => Destination::Phone { number: canonical, country },
-            None => Destination::Email { address: canonical },
-        }
+        let digest = match country {
+            Some(_) => Sha256::digest(canonical.as_bytes()),
+            None => Sha256::digest(canonical.to_ascii_lowercase().as_bytes()),
+        };
+        let mut key = [0; 16];
+        key.copy_from_slice(&digest[..16]);
+        Destination { canonical, country, key }
     }
 
-    /// What messages are sent to.
+    /// What messages are sent to: E.164 (`+` and up to 15 digits), or the mail address with its local part as it was written
+    /// and its domain in lower-case ASCII.
     pub fn canonical(&self) -> &str {
-        match self {
-            Destination::Phone { number, .. } => number,
-            Destination::Email { address } => address,
-        }
+        &self.canonical
     }
 
     /// The country of a phone number.
     pub fn country(&self) -> Option<Country> {
-        match self {
-            Destination::Phone { country, .. } => Some(*country),
-            Destination::Email { .. } => None,
-        }
+        self.country
     }
 
-    /// The form that limits and look-ups share: mail addresses in lower case, since no provider of note tells the cases of
-    /// the local part apart, while an attacker would.
-    pub fn folded(&self) -> std::borrow::Cow<'_, str> {
-        match self {
-            Destination::Phone { number, .. } => number.into(),
-            Destination::Email { address } => address.to_ascii_lowercase().into(),
-        }
+    /// Whether it is a phone number; a mail address otherwise.
+    pub fn is_phone(&self) -> bool {
+        self.country.is_some()
     }
 
-    /// 128 bits that stand for the folded form in keys of limits and indexes. Not a secret: a hash of a number can be undone.
+    /// 128 bits that stand for all spellings in keys of limits and indexes. Not a secret: a hash of a number can be undone.
     pub fn key(&self) -> [u8; 16] {
-        let digest = Sha256::digest(self.folded().as_bytes());
-        let mut key = [0; 16];
-        key.copy_from_slice(&digest[..16]);
-        key
+        self.key
     }
 
     /// For answers, events and logs: country code and the last two digits, or the first letter and the domain.
     pub fn masked(&self) -> String {
-        match self {
-            Destination::Phone { number, .. } => {
-                let shown_first = 3.min(number.len());
-                let shown_last = number.len().saturating_sub(2).max(shown_first);
-                let hidden = "*".repeat(shown_last - shown_first);
-                format!("{}{hidden}{}", &number[..shown_first], &number[shown_last..])
-            }
-            Destination::Email { address } => {
-                let (local, domain) = address.split_once('@').unwrap_or((address, ""));
-                format!("{}***@{domain}", local.chars().next().unwrap_or('*'))
-            }
+        if self.is_phone() {
+            let shown_first = 3.min(self.canonical.len());
+            let shown_last = self.canonical.len().saturating_sub(2).max(shown_first);
+            let hidden = "*".repeat(shown_last - shown_first);
+            format!("{}{hidden}{}", &self.canonical[..shown_first], &self.canonical[shown_last..])
+        } else {
+            let (local, domain) = self.canonical.split_once('@').unwrap_or((&self.canonical, ""));
+            format!("{}***@{domain}", local.chars().next().unwrap_or('*'))
         }
     }
 }
@@ -192,7 +175,7 @@ fn parse_phone(input: &str, default_region: Option<Country>) -> Result<Destinati
         .and_then(|region| Country::parse(region.as_region_str().as_str()))
         .ok_or(DestinationError::InvalidNumber)?;
     let number = number.format_as(PhoneNumberFormat::E164).into_owned();
-    Ok(Destination::Phone { number, country })
+    Ok(Destination::from_canonical(number, Some(country)))
 }
 
 fn parse_email(input: &str) -> Result<Destination, DestinationError> {
@@ -210,7 +193,7 @@ fn parse_email(input: &str) -> Result<Destination, DestinationError> {
     if quoted || address.len() > DESTINATION_MAX_CHARS || address.bytes().any(|byte| byte.is_ascii_control()) {
         return Err(DestinationError::InvalidEmail);
     }
-    Ok(Destination::Email { address })
+    Ok(Destination::from_canonical(address, None))
 }
 
 #[cfg(test)]

@@ -49,15 +49,12 @@ impl Channel {
 
     /// Whether it reaches this kind of destination.
     pub fn reaches(self, destination: &Destination) -> bool {
-        matches!(destination, Destination::Email { .. }) == (self == Channel::Email)
+        destination.is_phone() == (self != Channel::Email)
     }
 
     /// What is used when the caller names none.
     pub fn usual(destination: &Destination) -> Channel {
-        match destination {
-            Destination::Phone { .. } => Channel::Sms,
-            Destination::Email { .. } => Channel::Email,
-        }
+        if destination.is_phone() { Channel::Sms } else { Channel::Email }
     }
 }
 

@@ -34,11 +34,11 @@ pub struct IdempotencyRow {
 pub trait Rows {
     /// One verification.
     fn get(&mut self, id: VerificationId) -> Result<Option<Verification>, StoreError>;
-    /// A new one.
+    /// What of a new one never changes.
     fn insert(&mut self, verification: &Verification) -> Result<(), StoreError>;
-    /// What of a verification can change.
-    fn update(&mut self, verification: &Verification) -> Result<(), StoreError>;
-    /// One more entry of the audit log.
+    /// What happened to a verification, and where it stands since.
+    fn append(&mut self, verification: &Verification, event: &Event) -> Result<(), StoreError>;
+    /// An entry of the audit log about something else.
     fn event(&mut self, event: &Event) -> Result<(), StoreError>;
     /// What is kept for a key.
     fn idempotency(&mut self, key: &[u8; 32]) -> Result<Option<IdempotencyRow>, StoreError>;
@@ -343,7 +343,6 @@ impl<R: Rows> Ledger<R> {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         verification.revision += 1;
-        self.rows.update(verification)?;
         self.record(verification, kind, origin, detail, now)
     }
 
@@ -356,7 +355,7 @@ impl<R: Rows> Ledger<R> {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let event = Event { about: verification.id, revision: verification.revision, at, kind, origin: origin.clone(), detail };
-        self.rows.event(&event)?;
+        self.rows.append(verification, &event)?;
         self.events.push(event);
         Ok(())
     }

@@ -26,13 +26,13 @@ impl Rows for MemoryRows {
         Ok(self.verifications.get(&id).cloned())
     }
 
-    fn insert(&mut self, verification: &Verification) -> Result<(), StoreError> {
-        self.verifications.insert(verification.id, verification.clone());
+    fn insert(&mut self, _: &Verification) -> Result<(), StoreError> {
         Ok(())
     }
 
-    fn update(&mut self, verification: &Verification) -> Result<(), StoreError> {
-        self.insert(verification)
+    fn append(&mut self, verification: &Verification, event: &Event) -> Result<(), StoreError> {
+        self.verifications.insert(verification.id, verification.clone());
+        self.event(event)
     }
 
     fn event(&mut self, event: &Event) -> Result<(), StoreError> {

@@ -317,7 +317,7 @@ pub trait Store: Send + Sync {
     ) -> Result<Vec<Verification>, StoreError>;
     /// Pending verifications whose message is still queued: what a restart hands to the providers again.
     async fn undelivered(&self, now: Timestamp) -> Result<Vec<Verification>, StoreError>;
-    /// A few milliseconds of housekeeping: removes rows that began before `before` with their events, forgets spent keys and
+    /// A little housekeeping, about a millisecond: removes rows that began before `before` with their events, forgets spent keys and
     /// buckets, and whatever else the store puts off. Returns how much was done; there may be more while it is not 0.
     async fn sweep(&self, before: Timestamp, now: Timestamp) -> Result<usize, StoreError>;
     /// Whether the store answers (for `/readyz`).

@@ -74,15 +74,10 @@ impl SqliteStore {
         self.writer.queue_depth()
     }
 
-    /// Transitions so far: how busy the store is, by their difference.
-    pub fn transitions(&self) -> u64 {
-        self.writer.transitions()
-    }
-
     async fn run<T, F>(&self, transition: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Ledger<SqliteRows>) -> Result<T, StoreError> + Send + 'static,
+        F: FnOnce(&mut Ledger<SqliteRows<'_>>) -> Result<T, StoreError> + Send + 'static,
     {
         self.writer.run(transition).await
     }
@@ -183,8 +178,8 @@ impl Store for SqliteStore {
         self.run(move |ledger| {
             ledger.buckets.tidy(now);
             ledger.pending.tidy(now);
-            let moved = index::fill(&ledger.rows.connection)?;
-            let removed = sweep::step(&ledger.rows.connection, id_at(before), now)?;
+            let moved = index::fill(ledger.rows.connection)?;
+            let removed = sweep::step(ledger.rows.connection, id_at(before), now)?;
             for id in &removed {
                 ledger.rows.forget(*id);
             }

@@ -1,8 +1,10 @@
 //! Verifications, events and idempotency keys as SQLite rows.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::sync::LazyLock;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
@@ -13,9 +15,11 @@ use crate::verification::model::{Channel, Delivery, Event, EventKind, Metadata, 
 use crate::verification::store::StoreError;
 use crate::verification::store::ledger::{IdempotencyRow, Rows, database};
 
-const COLUMNS: &str = "id, service, purpose, destination, country, channel, subject, locale, status, revision, generation, sends, \
-    attempts, max_attempts, seed, pepper_id, tag, custom_code, failures_key, created_at, expires_at, ended_at, delivery, provider, \
-    reference, metadata";
+/// A verification where it stands: its row, and the newest of its events.
+const STANDING: &str = "SELECT id, service, purpose, destination, country, subject, locale, max_attempts, seed, custom_code, \
+    failures_key, created_at, metadata, revision, status, channel, generation, sends, attempts, pepper_id, tag, expires_at, ended_at, \
+    delivery, provider, reference \
+    FROM verification JOIN event ON about = id AND revision = (SELECT MAX(revision) FROM event WHERE about = id)";
 
 /// A value in the database that this version cannot read.
 #[derive(Debug, thiserror::Error)]
@@ -27,21 +31,34 @@ pub struct Unreadable {
 /// Rows kept in memory: what is sent and checked is mostly what began a moment ago.
 const RECENT: usize = 16_384;
 
-/// The writer's connection.
-pub struct SqliteRows {
+/// The writer's connection, and what it does all the time.
+pub struct SqliteRows<'connection> {
     /// In a transaction while the ledger works.
-    pub connection: Connection,
+    pub connection: &'connection Connection,
     /// What the index of destinations lacks: key and id, 32 bytes each, of the rows that this batch created.
     pub unindexed: Vec<u8>,
-    /// The newest rows as they stand, and their ids, oldest first.
+    insert: Statement<'connection>,
+    append: Statement<'connection>,
+    /// The newest verifications as they stand, and their ids, oldest first.
     recent: HashMap<VerificationId, Verification>,
     recent_ids: VecDeque<VerificationId>,
 }
 
-impl SqliteRows {
+impl SqliteRows<'_> {
     /// Rows over a connection that nobody else writes through.
-    pub fn new(connection: Connection) -> SqliteRows {
-        SqliteRows { connection, unindexed: Vec::new(), recent: HashMap::new(), recent_ids: VecDeque::new() }
+    pub fn new(connection: &Connection) -> Result<SqliteRows<'_>, StoreError> {
+        let insert = connection.prepare("INSERT INTO verification VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)");
+        let append = connection.prepare(
+            "INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+        );
+        Ok(SqliteRows {
+            connection,
+            unindexed: Vec::new(),
+            insert: insert.map_err(database)?,
+            append: append.map_err(database)?,
+            recent: HashMap::new(),
+            recent_ids: VecDeque::new(),
+        })
     }
 
     /// Forgets what is not in the database: the transaction was undone.
@@ -57,21 +74,28 @@ impl SqliteRows {
     }
 
     fn remember(&mut self, row: &Verification) {
-        self.recent.insert(row.id, row.clone());
-        self.recent_ids.push_back(row.id);
-        if self.recent_ids.len() > RECENT
-            && let Some(oldest) = self.recent_ids.pop_front()
-        {
-            self.recent.remove(&oldest);
+        match self.recent.entry(row.id) {
+            Entry::Occupied(mut recent) => recent.get_mut().clone_from(row),
+            // One that is older than what is kept has its place in the database only.
+            Entry::Vacant(_) if row.revision > 0 => {}
+            Entry::Vacant(place) => {
+                place.insert(row.clone());
+                self.recent_ids.push_back(row.id);
+                if self.recent_ids.len() > RECENT
+                    && let Some(oldest) = self.recent_ids.pop_front()
+                {
+                    self.recent.remove(&oldest);
+                }
+            }
         }
     }
 }
 
-impl Rows for SqliteRows {
+impl Rows for SqliteRows<'_> {
     fn get(&mut self, id: VerificationId) -> Result<Option<Verification>, StoreError> {
         match self.recent.get(&id) {
             Some(row) => Ok(Some(row.clone())),
-            None => get(&self.connection, id),
+            None => get(self.connection, id),
         }
     }
 
@@ -79,86 +103,55 @@ impl Rows for SqliteRows {
         self.unindexed.extend_from_slice(&index_key(&row.service, &row.destination.key()));
         self.unindexed.extend_from_slice(row.id.as_bytes());
         let metadata = if row.metadata.is_empty() { None } else { Some(serde_json::to_string(&row.metadata).map_err(database)?) };
-        let (provider, reference) = row.delivered_by.clone().unzip();
-        let mut statement = self
-            .connection
-            .prepare_cached(
-                "INSERT INTO verification VALUES \
-                 (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)",
-            )
-            .map_err(database)?;
-        let inserted = statement.execute(params![
+        let inserted = self.insert.execute(params![
             row.id.as_bytes(),
             row.service,
             row.purpose,
             row.destination.canonical(),
             row.destination.country().as_ref().map(Country::as_str),
-            row.channel.as_str(),
             row.subject,
             row.locale,
-            row.status.as_str(),
-            row.revision,
-            row.generation,
-            row.sends,
-            row.attempts,
             row.max_attempts,
             row.seed,
-            row.pepper_id,
-            row.tag.0,
             row.custom_code,
             row.failures_key,
             row.created_at.0,
+            metadata,
+        ]);
+        inserted.map(drop).map_err(database)
+    }
+
+    /// Fails where another process appended first (the lock on the file was circumvented): nothing of the batch may stand.
+    fn append(&mut self, row: &Verification, event: &Event) -> Result<(), StoreError> {
+        let (provider, reference) = row.delivered_by.as_ref().map(|(provider, reference)| (provider, reference)).unzip();
+        let appended = self.append.execute(params![
+            event.about.as_bytes(),
+            event.revision,
+            event.at.0,
+            event.kind.as_str(),
+            event.origin.client.as_ref().map(Uuid::as_bytes),
+            event.origin.ip.map(|ip| ip.to_string()),
+            event.detail,
+            row.status.as_str(),
+            row.channel.as_str(),
+            row.generation,
+            row.sends,
+            row.attempts,
+            row.pepper_id,
+            row.tag.0,
             row.expires_at.0,
             row.ended_at.map(|at| at.0),
             row.delivery.as_str(),
             provider,
             reference,
-            metadata,
         ]);
-        inserted.map_err(database)?;
-        drop(statement);
+        appended.map_err(database)?;
         self.remember(row);
         Ok(())
     }
 
-    fn update(&mut self, row: &Verification) -> Result<(), StoreError> {
-        let (provider, reference) = row.delivered_by.as_ref().map(|(provider, reference)| (provider, reference)).unzip();
-        let mut statement = self
-            .connection
-            .prepare_cached(
-                "UPDATE verification SET channel = ?2, status = ?3, revision = ?4, generation = ?5, sends = ?6, attempts = ?7, \
-                 pepper_id = ?8, tag = ?9, expires_at = ?10, ended_at = ?11, delivery = ?12, provider = ?13, reference = ?14 \
-                 WHERE id = ?1 AND revision = ?4 - 1",
-            )
-            .map_err(database)?;
-        let updated = statement.execute(params![
-            row.id.as_bytes(),
-            row.channel.as_str(),
-            row.status.as_str(),
-            row.revision,
-            row.generation,
-            row.sends,
-            row.attempts,
-            row.pepper_id,
-            row.tag.0,
-            row.expires_at.0,
-            row.ended_at.map(|at| at.0),
-            row.delivery.as_str(),
-            provider,
-            reference,
-        ]);
-        if let Some(recent) = self.recent.get_mut(&row.id) {
-            recent.clone_from(row);
-        }
-        match updated.map_err(database)? {
-            1 => Ok(()),
-            // Another process wrote to this file: the lock on it was circumvented. Nothing of the batch may stand.
-            _ => Err(database(Unreadable { column: "revision" })),
-        }
-    }
-
     fn event(&mut self, event: &Event) -> Result<(), StoreError> {
-        insert_event(&self.connection, event)
+        insert_event(self.connection, event)
     }
 
     fn idempotency(&mut self, key: &[u8; 32]) -> Result<Option<IdempotencyRow>, StoreError> {
@@ -183,7 +176,9 @@ pub fn index_key(service: &str, destination: &[u8; 16]) -> [u8; 16] {
 
 /// Adds an entry to the audit log.
 pub fn insert_event(connection: &Connection, event: &Event) -> Result<(), StoreError> {
-    let mut statement = connection.prepare_cached("INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)").map_err(database)?;
+    let mut statement = connection
+        .prepare_cached("INSERT INTO event (about, revision, at, kind, client, ip, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
+        .map_err(database)?;
     let inserted = statement.execute(params![
         event.about.as_bytes(),
         event.revision,
@@ -198,14 +193,14 @@ pub fn insert_event(connection: &Connection, event: &Event) -> Result<(), StoreE
 
 /// One verification.
 pub fn get(connection: &Connection, id: VerificationId) -> Result<Option<Verification>, StoreError> {
-    let sql = const_format_select();
-    let mut statement = connection.prepare_cached(sql).map_err(database)?;
+    static SELECT: LazyLock<String> = LazyLock::new(|| format!("{STANDING} WHERE id = ?1"));
+    let mut statement = connection.prepare_cached(&SELECT).map_err(database)?;
     statement.query_row([id.as_bytes()], read).optional().map_err(database)
 }
 
 /// Pending verifications that began at or after `from` and live at `now`, oldest first.
 pub fn pending(connection: &Connection, from: VerificationId, now: Timestamp) -> Result<Vec<Verification>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM verification WHERE id >= ?1 AND status = 'pending' AND expires_at > ?2 ORDER BY id");
+    let sql = format!("{STANDING} WHERE id >= ?1 AND status = 'pending' AND expires_at > ?2 ORDER BY id");
     let mut statement = connection.prepare_cached(&sql).map_err(database)?;
     let rows = statement.query_map(params![from.as_bytes(), now.0], read).map_err(database)?;
     rows.collect::<Result<_, _>>().map_err(database)
@@ -235,15 +230,10 @@ pub fn events(connection: &Connection, about: Uuid) -> Result<Vec<Event>, StoreE
     rows.collect::<Result<_, _>>().map_err(database)
 }
 
-fn const_format_select() -> &'static str {
-    static SELECT: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| format!("SELECT {COLUMNS} FROM verification WHERE id = ?1"));
-    &SELECT
-}
-
 fn read(row: &Row<'_>) -> rusqlite::Result<Verification> {
     let country = row.get::<_, Option<String>>(4)?.and_then(|country| Country::parse(&country));
-    let metadata = match row.get::<_, Option<String>>(25)? {
-        Some(json) => serde_json::from_str::<Metadata>(&json).map_err(|_| unreadable(25, "metadata"))?,
+    let metadata = match row.get::<_, Option<String>>(12)? {
+        Some(json) => serde_json::from_str::<Metadata>(&json).map_err(|_| unreadable(12, "metadata"))?,
         None => Metadata::new(),
     };
     Ok(Verification {
@@ -251,26 +241,26 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Verification> {
         service: row.get(1)?,
         purpose: row.get(2)?,
         destination: Destination::from_canonical(row.get(3)?, country),
-        channel: named(row, 5, "channel", Channel::parse)?,
-        subject: row.get(6)?,
-        locale: row.get(7)?,
-        status: named(row, 8, "status", Status::parse_stored)?,
-        revision: row.get(9)?,
-        generation: row.get(10)?,
-        sends: row.get(11)?,
-        attempts: row.get(12)?,
-        max_attempts: row.get(13)?,
-        seed: row.get(14)?,
-        pepper_id: row.get(15)?,
-        tag: Tag(row.get(16)?),
-        custom_code: row.get(17)?,
-        failures_key: row.get(18)?,
-        created_at: Timestamp(row.get(19)?),
-        expires_at: Timestamp(row.get(20)?),
-        ended_at: row.get::<_, Option<i64>>(21)?.map(Timestamp),
-        delivery: named(row, 22, "delivery", Delivery::parse)?,
-        delivered_by: row.get::<_, Option<String>>(23)?.zip(row.get(24)?),
+        subject: row.get(5)?,
+        locale: row.get(6)?,
+        max_attempts: row.get(7)?,
+        seed: row.get(8)?,
+        custom_code: row.get(9)?,
+        failures_key: row.get(10)?,
+        created_at: Timestamp(row.get(11)?),
         metadata,
+        revision: row.get(13)?,
+        status: named(row, 14, "status", Status::parse_stored)?,
+        channel: named(row, 15, "channel", Channel::parse)?,
+        generation: row.get(16)?,
+        sends: row.get(17)?,
+        attempts: row.get(18)?,
+        pepper_id: row.get(19)?,
+        tag: Tag(row.get(20)?),
+        expires_at: Timestamp(row.get(21)?),
+        ended_at: row.get::<_, Option<i64>>(22)?.map(Timestamp),
+        delivery: named(row, 23, "delivery", Delivery::parse)?,
+        delivered_by: row.get::<_, Option<String>>(24)?.zip(row.get(25)?),
     })
 }
 

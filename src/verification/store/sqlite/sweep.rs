@@ -1,4 +1,4 @@
-//! Removes the old, a few rows at a time: a step takes a few milliseconds, so nobody waits long behind it.
+//! Removes the old, a few rows at a time: a step takes about a millisecond, so nobody waits long behind it.
 
 use rusqlite::{Connection, params};
 
@@ -10,9 +10,9 @@ use crate::verification::store::ledger::{IDEMPOTENCY_LIFE, database};
 use crate::verification::store::sqlite::{index, rows};
 
 /// Verifications removed in one step.
-const STEP: usize = 200;
+const STEP: usize = 50;
 /// Idempotency keys removed in one step.
-const KEYS_STEP: usize = 1000;
+const KEYS_STEP: usize = 200;
 
 /// Removes the oldest verifications below `before`, with their events, and spent idempotency keys. Names what it removed.
 pub fn step(connection: &Connection, before: VerificationId, now: Timestamp) -> Result<Vec<VerificationId>, StoreError> {

@@ -88,6 +88,37 @@ async fn an_undone_batch_leaves_nothing_behind() {
     assert!(matches!(store.start(limited(4)).await, Ok(Sending::Limited(_))));
 }
 
+/// A file of the first schema opens with everything where it stood.
+#[tokio::test]
+async fn the_first_schema_is_read() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("store.db");
+    let (now, id) = (verification(7, 7).created_at, verification(7, 7).id);
+    {
+        let first = rusqlite::Connection::open(&path).expect("sqlite");
+        first.execute_batch(include_str!("../../../../migrations/sqlite/0001_first.sql")).expect("the first schema");
+        first.pragma_update(None, "user_version", 1).expect("its version");
+        first
+            .execute(
+                "INSERT INTO verification VALUES (?1, ?2, 'login', '+4915112345678', 'DE', 'sms', NULL, 'en', 'pending', 2, 1, 2, 3, 5, \
+                 zeroblob(16), 7, zeroblob(32), 0, zeroblob(16), ?3, ?4, NULL, 'sent', 'console', 'reference-1', '{\"order\":\"7\"}')",
+                rusqlite::params![id.as_bytes(), SERVICE, now.0, (now + Duration::from_secs(300)).0],
+            )
+            .expect("a verification");
+        for (revision, kind) in ["verification.started", "verification.sent", "verification.checked"].into_iter().enumerate() {
+            let event = rusqlite::params![id.as_bytes(), revision, now.0, kind];
+            first.execute("INSERT INTO event VALUES (?1, ?2, ?3, ?4, NULL, NULL, NULL)", event).expect("an event");
+        }
+    }
+    let store = open(&path, now).expect("opens");
+    let (row, _) = store.get(SERVICE, id).await.expect("the store answers").expect("the verification");
+    assert_eq!((row.revision, row.generation, row.sends, row.attempts, row.max_attempts), (2, 1, 2, 3, 5));
+    assert_eq!(row.delivered_by, Some(("console".into(), "reference-1".into())));
+    assert_eq!(row.metadata.get("order").map(String::as_str), Some("7"));
+    assert_eq!(store.timeline(id).await.map(|events| events.len()).ok(), Some(3));
+    assert!(matches!(store.attempt(attempt(id, now)).await, Ok(AttemptOutcome::Judge(row)) if row.attempts == 4 && row.revision == 3));
+}
+
 /// Each address of a busy day has its bucket; reading them back at start must stay quick.
 #[tokio::test]
 async fn many_buckets_are_read_back() {

@@ -5,7 +5,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -24,7 +23,7 @@ const QUEUE: usize = 8192;
 const BATCH: usize = 512;
 
 /// Works on the ledger, then says how to answer once the batch is durable or undone.
-type Job = Box<dyn FnOnce(&mut Ledger<SqliteRows>) -> Done + Send>;
+type Job = Box<dyn FnOnce(&mut Ledger<SqliteRows<'_>>) -> Done + Send>;
 
 struct Done {
     failed: Option<StoreError>,
@@ -34,13 +33,12 @@ struct Done {
 /// Hands transitions to the writer thread. Dropping it lets the thread finish what waits, and joins it.
 pub struct Writer {
     jobs: Option<Sender<Job>>,
-    transitions: AtomicU64,
     thread: Option<JoinHandle<()>>,
 }
 
 /// What the thread owns.
-struct Desk {
-    ledger: Ledger<SqliteRows>,
+struct Desk<'connection> {
+    ledger: Ledger<SqliteRows<'connection>>,
     journal: BucketJournal,
     index_sequence: i64,
     sink: Arc<dyn EventSink>,
@@ -53,16 +51,24 @@ impl Writer {
     /// Loads the limits and the pending verifications, and starts the thread.
     pub fn open(connection: Connection, sink: Arc<dyn EventSink>, pending_from: uuid::Uuid, now: Timestamp) -> Result<Writer, StoreError> {
         let (jobs, queue) = bounded(QUEUE);
-        let mut desk = Desk::open(connection, sink, pending_from, now)?;
-        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || desk.work(&queue)).map_err(database)?;
-        Ok(Writer { jobs: Some(jobs), transitions: AtomicU64::new(0), thread: Some(thread) })
+        let (opened, opening) = bounded(1);
+        let work = move || match Desk::open(&connection, sink, pending_from, now) {
+            Ok(mut desk) => {
+                let _ = opened.send(Ok(()));
+                desk.work(&queue);
+            }
+            Err(error) => drop(opened.send(Err(error))),
+        };
+        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(work).map_err(database)?;
+        opening.recv().map_err(|_| StoreError::Closed)??;
+        Ok(Writer { jobs: Some(jobs), thread: Some(thread) })
     }
 
     /// Runs a transition in the next batch; the answer comes once that is durable.
     pub async fn run<T, F>(&self, transition: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Ledger<SqliteRows>) -> Result<T, StoreError> + Send + 'static,
+        F: FnOnce(&mut Ledger<SqliteRows<'_>>) -> Result<T, StoreError> + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
         let job: Job = Box::new(move |ledger| {
@@ -75,17 +81,11 @@ impl Writer {
             Done { failed, answer }
         });
         let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
-        self.transitions.fetch_add(1, Ordering::Relaxed);
         jobs.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => StoreError::Overloaded,
             TrySendError::Disconnected(_) => StoreError::Closed,
         })?;
         receiver.await.map_err(|_| StoreError::Closed)?
-    }
-
-    /// Transitions so far.
-    pub fn transitions(&self) -> u64 {
-        self.transitions.load(Ordering::Relaxed)
     }
 
     /// Transitions that wait now.
@@ -112,9 +112,14 @@ fn next(queue: &Receiver<Job>) -> Option<Job> {
     })
 }
 
-impl Desk {
-    fn open(connection: Connection, sink: Arc<dyn EventSink>, pending_from: uuid::Uuid, now: Timestamp) -> Result<Desk, StoreError> {
-        let rows = SqliteRows::new(connection);
+impl<'connection> Desk<'connection> {
+    fn open(
+        connection: &'connection Connection,
+        sink: Arc<dyn EventSink>,
+        pending_from: uuid::Uuid,
+        now: Timestamp,
+    ) -> Result<Desk<'connection>, StoreError> {
+        let rows = SqliteRows::new(connection)?;
         let ledger = Ledger { rows, buckets: Default::default(), pending: Default::default(), events: Vec::new() };
         let journal = BucketJournal::default();
         let mut desk = Desk { ledger, journal, index_sequence: 0, sink, pending_from, opened_at: now };
@@ -127,7 +132,7 @@ impl Desk {
         let ledger = &mut self.ledger;
         ledger.events.clear();
         ledger.rows.undo();
-        let connection = &ledger.rows.connection;
+        let connection = ledger.rows.connection;
         (self.journal, ledger.buckets) = BucketJournal::open(connection)?;
         self.index_sequence =
             connection.query_row("SELECT COALESCE(MAX(sequence), 0) FROM index_journal", [], |row| row.get(0)).map_err(database)?;
@@ -183,7 +188,7 @@ impl Desk {
             statement.execute((self.index_sequence, &rows.unindexed)).map_err(database)?;
             rows.unindexed.clear();
         }
-        self.journal.write(&rows.connection, buckets)?;
+        self.journal.write(rows.connection, buckets)?;
         self.execute("COMMIT")
     }
 
