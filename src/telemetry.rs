@@ -1,6 +1,8 @@
 //! What the server tells about itself: metrics for machines, logs for people. Neither ever holds a code, a key or an
 //! address (OTP-09, LOG-02).
 
+use std::sync::Arc;
+
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -15,7 +17,7 @@ use crate::verification::limit::LimitName;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ServiceResult {
-    service: String,
+    service: Arc<str>,
     result: &'static str,
 }
 
@@ -29,7 +31,7 @@ struct SendLabels {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LimitLabels {
-    service: String,
+    service: Arc<str>,
     limit: &'static str,
 }
 
@@ -88,7 +90,7 @@ impl Default for Metrics {
 
 impl Metrics {
     /// A start or resend ended so.
-    pub fn started(&self, service: &str, started: &Started) {
+    pub fn started(&self, service: &Arc<str>, started: &Started) {
         let result = match started {
             Started::Sending(_) => "sending",
             Started::Limited(limited) => {
@@ -100,11 +102,11 @@ impl Metrics {
             Started::NotFound => "not_found",
             Started::Ended(_) => "ended",
         };
-        self.starts.get_or_create(&ServiceResult { service: service.to_owned(), result }).inc();
+        self.starts.get_or_create(&ServiceResult { service: Arc::clone(service), result }).inc();
     }
 
     /// A check ended so.
-    pub fn checked(&self, service: &str, verdict: &Verdict) {
+    pub fn checked(&self, service: &Arc<str>, verdict: &Verdict) {
         let result = match verdict {
             Verdict::Judged(checked) if checked.valid => "approved",
             Verdict::Judged(checked) => match checked.status {
@@ -122,7 +124,7 @@ impl Metrics {
             Verdict::IdempotencyKeyInFlight => "key_in_flight",
             Verdict::IdempotencyKeyReused => "key_reused",
         };
-        self.checks.get_or_create(&ServiceResult { service: service.to_owned(), result }).inc();
+        self.checks.get_or_create(&ServiceResult { service: Arc::clone(service), result }).inc();
     }
 
     /// A provider took a message, or did not.
@@ -160,8 +162,8 @@ impl Metrics {
         page
     }
 
-    fn limited(&self, service: &str, limit: LimitName) {
-        self.limits.get_or_create(&LimitLabels { service: service.to_owned(), limit: limit.as_str() }).inc();
+    fn limited(&self, service: &Arc<str>, limit: LimitName) {
+        self.limits.get_or_create(&LimitLabels { service: Arc::clone(service), limit: limit.as_str() }).inc();
     }
 }
 

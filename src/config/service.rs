@@ -148,8 +148,8 @@ impl ServiceConfig {
         let mut quotas: Vec<_> = self.limits.destination.iter().map(|quota| quota.0).collect();
         quotas.sort_by_key(|quota| quota.per);
         let policy = Policy {
-            service: name.to_owned(),
-            brand: self.checked_brand().map_err(|rule| ConfigError::rule(key("brand"), rule))?,
+            service: name.into(),
+            brand: self.checked_brand().map_err(|rule| ConfigError::rule(key("brand"), rule))?.into(),
             code_length: self.code_length,
             code_life: Channel::ALL.iter().map(|channel| channel.as_str()).zip(lives.map(|life| life.0)).collect(),
             max_checks: self.max_checks,
@@ -158,7 +158,7 @@ impl ServiceConfig {
             custom_code: self.custom_code,
             countries: self.countries(mode).map_err(|rule| ConfigError::rule(key("countries"), rule))?,
             default_region: self.region().map_err(|rule| ConfigError::rule(key("default_region"), rule))?,
-            locale: crate::verification::request::locale(Some(self.locale.clone()), "")
+            locale: crate::verification::request::locale(Some(self.locale.clone()), &"".into())
                 .map_err(|invalid| ConfigError::rule(key("locale"), invalid.rule))?,
             origin: self.origin().map_err(|rule| ConfigError::rule(key("origin"), rule))?,
             sends: Arc::new(SendRule { quotas, waits: self.resend_waits.iter().map(|wait| wait.0).collect() }),

@@ -59,7 +59,7 @@ pub struct Client {
     /// Its id.
     pub id: Uuid,
     /// The service that it acts in, and no other (OPS-07).
-    pub service: String,
+    pub service: Arc<str>,
     /// For people.
     pub name: String,
     /// The part of its key that may be shown.
@@ -127,7 +127,7 @@ impl Clients {
         let key = format!("csk_{key_prefix}_{}", URL_SAFE_NO_PAD.encode(secret));
         let client = Client {
             id: uuid::Builder::from_unix_timestamp_millis(now.0.max(0) as u64, &id).into_uuid(),
-            service: service.to_owned(),
+            service: service.into(),
             name: name.to_owned(),
             key_prefix,
             scopes: scopes.to_vec(),

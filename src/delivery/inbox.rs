@@ -41,7 +41,7 @@ impl InboxMessage {
             to: message.to.clone(),
             channel: message.channel.to_string(),
             provider: (*provider).to_owned(),
-            sender: message.brand.clone(),
+            sender: message.brand.to_string(),
             subject: message.subject.clone(),
             body: message.body.clone(),
             code: message.code.expose().to_owned(),

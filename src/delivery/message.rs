@@ -27,9 +27,9 @@ pub struct Message {
     /// How it travels.
     pub channel: Channel,
     /// BCP 47.
-    pub locale: String,
+    pub locale: Arc<str>,
     /// The service's brand.
-    pub brand: String,
+    pub brand: Arc<str>,
     /// Of a mail.
     pub subject: Option<String>,
     /// The whole text.
@@ -79,12 +79,12 @@ impl Renderer {
                     .map_err(|error| wrong(&policy.service, locale, &error))?;
                 if !text.contains("123456") {
                     return Err(TemplateError {
-                        service: policy.service.clone(),
+                        service: policy.service.to_string(),
                         locale: locale.clone(),
                         rule: "must contain {{ code }}".into(),
                     });
                 }
-                own.insert((policy.service.clone(), locale.clone()), name);
+                own.insert((policy.service.to_string(), locale.clone()), name);
             }
         }
         Ok(Renderer { environment, own })
@@ -110,8 +110,8 @@ impl Renderer {
             number: verification.sends,
             to: verification.destination.canonical().to_owned(),
             channel: verification.channel,
-            locale: verification.locale.clone(),
-            brand: policy.brand.clone(),
+            locale: Arc::clone(&verification.locale),
+            brand: Arc::clone(&policy.brand),
             subject,
             body,
             code: code.clone(),

@@ -5,6 +5,7 @@
 //! country's plan, extensions, letters, and ranges that bill the caller (premium, shared cost, satellite … ABU-02).
 
 use std::fmt;
+use std::sync::Arc;
 
 use email_address::{EmailAddress, Options};
 use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, PhoneNumberType, Region};
@@ -41,7 +42,7 @@ impl fmt::Debug for Country {
 /// A destination in canonical form. `Debug` shows it masked (LOG-02).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Destination {
-    canonical: String,
+    canonical: Arc<str>,
     /// Of a phone number; none of a mail address.
     country: Option<Country>,
     key: [u8; 16],
@@ -87,7 +88,8 @@ impl Destination {
     ///
     /// The key is made from the form that limits and look-ups share: mail addresses in lower case, since no provider of note
     /// tells the cases of the local part apart, while an attacker would.
-    pub fn from_canonical(canonical: String, country: Option<Country>) -> Destination {
+    pub fn from_canonical(canonical: impl Into<Arc<str>>, country: Option<Country>) -> Destination {
+        let canonical = canonical.into();
         let digest = match country {
             Some(_) => Sha256::digest(canonical.as_bytes()),
             None => Sha256::digest(canonical.to_ascii_lowercase().as_bytes()),

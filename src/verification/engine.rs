@@ -32,7 +32,7 @@ pub struct Engine {
     /// Who takes messages away.
     pub courier: Arc<dyn Courier>,
     /// The rules by service.
-    pub policies: HashMap<String, Arc<Policy>>,
+    pub policies: HashMap<Arc<str>, Arc<Policy>>,
     /// Messages to one destination from all services.
     pub destination_all_services: Arc<SendRule>,
     /// Server keys.

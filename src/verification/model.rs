@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -135,17 +136,17 @@ pub struct Verification {
     /// Its id.
     pub id: VerificationId,
     /// The service that it belongs to; nobody else sees it (OPS-07).
-    pub service: String,
+    pub service: Arc<str>,
     /// What the code is good for ("login"); a code of one purpose is worth nothing for another (OTP-05).
-    pub purpose: String,
+    pub purpose: Arc<str>,
     /// Where it goes.
     pub destination: Destination,
     /// How it travels.
     pub channel: Channel,
     /// The person whom the caller has already authenticated, in the caller's words.
-    pub subject: Option<String>,
+    pub subject: Option<Arc<str>>,
     /// Language of the message (BCP 47).
-    pub locale: String,
+    pub locale: Arc<str>,
     /// The stored status; see [`Verification::status_at`].
     pub status: Status,
     /// One more with every transition: the number of its newest event.

@@ -25,9 +25,9 @@ const SECOND: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Policy {
     /// The service's name.
-    pub service: String,
+    pub service: Arc<str>,
     /// What people read in the message.
-    pub brand: String,
+    pub brand: Arc<str>,
     /// Digits of a code.
     pub code_length: u8,
     /// Life of a code by channel.
@@ -45,7 +45,7 @@ pub struct Policy {
     /// Region of numbers without a country code.
     pub default_region: Option<Country>,
     /// Locale when the caller names none.
-    pub locale: String,
+    pub locale: Arc<str>,
     /// Host of the last line of an SMS.
     pub origin: Option<String>,
     /// Messages to one destination.

@@ -1,6 +1,7 @@
 //! What callers ask of the engine, and the rules for the text in it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -31,7 +32,7 @@ impl InvalidField {
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The service whose name-space is used.
-    pub service: String,
+    pub service: Arc<str>,
     /// The client whose key was shown; none on public routes.
     pub client: Option<Uuid>,
     /// The end user's address.
@@ -81,36 +82,36 @@ pub enum Which {
 }
 
 /// `[a-z0-9._-]`, 1 to 32.
-pub fn purpose(input: Option<String>) -> Result<String, InvalidField> {
+pub fn purpose(input: Option<String>) -> Result<Arc<str>, InvalidField> {
     let Some(purpose) = input else { return Ok(PURPOSE_DEFAULT.into()) };
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
     if (1..=32).contains(&purpose.len()) && purpose.bytes().all(plain) {
-        Ok(purpose)
+        Ok(purpose.into())
     } else {
         Err(InvalidField::new("purpose", "must be 1 to 32 of a-z, 0-9, '.', '_' and '-'"))
     }
 }
 
 /// A BCP 47 tag of plain parts ("pt-BR").
-pub fn locale(input: Option<String>, default: &str) -> Result<String, InvalidField> {
-    let Some(locale) = input else { return Ok(default.into()) };
+pub fn locale(input: Option<String>, default: &Arc<str>) -> Result<Arc<str>, InvalidField> {
+    let Some(locale) = input else { return Ok(Arc::clone(default)) };
     let mut parts = locale.split('-');
     let language = parts.next().is_some_and(|part| (2..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphabetic()));
     let rest = parts.all(|part| (2..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     if language && rest && locale.len() <= 35 {
-        Ok(locale)
+        Ok(locale.into())
     } else {
         Err(InvalidField::new("locale", "must be a language tag such as en or pt-BR (BCP 47)"))
     }
 }
 
 /// 1 to 128 characters, none of them a control character.
-pub fn subject(input: Option<String>) -> Result<Option<String>, InvalidField> {
+pub fn subject(input: Option<String>) -> Result<Option<Arc<str>>, InvalidField> {
     match input {
         Some(subject) if subject.is_empty() || subject.chars().count() > 128 || subject.chars().any(char::is_control) => {
             Err(InvalidField::new("subject", "must have 1 to 128 characters and no control characters"))
         }
-        subject => Ok(subject),
+        subject => Ok(subject.map(Into::into)),
     }
 }
 
@@ -147,10 +148,10 @@ mod tests {
         for wrong in ["", "Login", "log in", "a\u{301}", &"a".repeat(33)] {
             assert!(purpose(Some(wrong.into())).is_err(), "{wrong:?}");
         }
-        assert_eq!(locale(None, "en"), Ok("en".into()));
-        assert!(locale(Some("zh-Hant-TW".into()), "en").is_ok());
+        assert_eq!(locale(None, &"en".into()), Ok("en".into()));
+        assert!(locale(Some("zh-Hant-TW".into()), &"en".into()).is_ok());
         for wrong in ["", "e", "en_GB", "en-", "../en", "en-\u{0}ab"] {
-            assert!(locale(Some(wrong.into()), "en").is_err(), "{wrong:?}");
+            assert!(locale(Some(wrong.into()), &"en".into()).is_err(), "{wrong:?}");
         }
         assert!(subject(Some("a\nb".into())).is_err());
         assert!(metadata(Metadata::from([("order".into(), "x".repeat(201))])).is_err());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -127,8 +128,8 @@ pub struct VerificationBody {
     /// How the newest message travels.
     pub channel: Channel,
     /// What the code is good for.
-    #[schema(example = "default")]
-    pub purpose: String,
+    #[schema(value_type = String, example = "default")]
+    pub purpose: Arc<str>,
     /// Where it stands.
     pub status: Status,
     /// When it began (RFC 3339, UTC).

@@ -316,7 +316,7 @@ impl<R: Rows> Ledger<R> {
     }
 
     fn of_service(&mut self, service: &str, id: VerificationId) -> Result<Option<Verification>, StoreError> {
-        Ok(self.rows.get(id)?.filter(|verification| verification.service == service))
+        Ok(self.rows.get(id)?.filter(|verification| *verification.service == *service))
     }
 
     fn newest(&mut self, service: &str, purpose: &str, destination: &[u8; 16], now: Timestamp) -> Result<Option<Verification>, StoreError> {

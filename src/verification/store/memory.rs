@@ -128,7 +128,7 @@ impl Store for MemoryStore {
         let ledger = self.ledger();
         let newest_first = ledger.rows.verifications.values().rev();
         let wanted = newest_first
-            .filter(|row| row.service == service && row.destination.key() == destination)
+            .filter(|row| *row.service == *service && row.destination.key() == destination)
             .filter(|row| before.is_none_or(|before| row.id < before));
         Ok(wanted.take(limit).cloned().collect())
     }

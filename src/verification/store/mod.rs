@@ -45,7 +45,7 @@ pub struct Snapshot {
     /// How it travels.
     pub channel: Channel,
     /// What it is good for.
-    pub purpose: String,
+    pub purpose: Arc<str>,
     /// Where it stands.
     pub status: Status,
     /// When it began.
@@ -138,7 +138,7 @@ pub struct Resend {
     /// Which.
     pub id: VerificationId,
     /// Whose.
-    pub service: String,
+    pub service: Arc<str>,
     /// The revision that the new values were made from.
     pub revision: u32,
     /// Channel of this message.
@@ -171,7 +171,7 @@ pub enum Target {
     /// The newest pending one of this service, purpose and destination.
     Newest {
         /// What it is good for.
-        purpose: String,
+        purpose: Arc<str>,
         /// [`crate::verification::Destination::key`].
         destination: [u8; 16],
     },
@@ -183,7 +183,7 @@ pub struct Attempt {
     /// Which.
     pub target: Target,
     /// Whose.
-    pub service: String,
+    pub service: Arc<str>,
     /// The limits on checks.
     pub takes: Vec<Take>,
     /// The gate on the failures of a subject, where the verification has one.

@@ -240,7 +240,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Verification> {
         id: Uuid::from_bytes(row.get(0)?),
         service: row.get(1)?,
         purpose: row.get(2)?,
-        destination: Destination::from_canonical(row.get(3)?, country),
+        destination: Destination::from_canonical(row.get::<_, String>(3)?, country),
         subject: row.get(5)?,
         locale: row.get(6)?,
         max_attempts: row.get(7)?,

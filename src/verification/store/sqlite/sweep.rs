@@ -38,7 +38,7 @@ fn oldest(connection: &Connection, before: VerificationId) -> Result<Vec<(Verifi
         .map_err(database)?;
     let rows = statement.query_map(params![before.as_bytes(), STEP], |row| {
         let country = row.get::<_, Option<String>>(3)?.and_then(|country| Country::parse(&country));
-        Ok((VerificationId::from_bytes(row.get(0)?), row.get(1)?, Destination::from_canonical(row.get(2)?, country)))
+        Ok((VerificationId::from_bytes(row.get(0)?), row.get(1)?, Destination::from_canonical(row.get::<_, String>(2)?, country)))
     });
     rows.and_then(Iterator::collect).map_err(database)
 }
