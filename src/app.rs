@@ -5,22 +5,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::audit::AuditLog;
-use crate::clock::Clock;
-use crate::config::{Config, ConfigError, Mode};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, ConfigError, Mode, RouteConfig};
 use crate::db::client::Clients;
+use crate::delivery::accounts::{Configured, Sources};
 use crate::delivery::console::Console;
 use crate::delivery::dispatch::{Dispatcher, Tools};
+use crate::delivery::http::Http;
 use crate::delivery::inbox::Inbox;
-use crate::delivery::message::Renderer;
-use crate::delivery::provider::MessageProvider;
+use crate::delivery::provider::{Family, Kind, Provider};
+use crate::delivery::receipt::References;
+use crate::delivery::route::{Route, Routes};
+use crate::delivery::text::Renderer;
+use crate::delivery::twilio;
 use crate::http::keys::Keys;
 use crate::secret::{Code, Entropy};
 use crate::telemetry::Metrics;
 use crate::verification::Engine;
+use crate::verification::destination::Country;
 use crate::verification::limit::SendRule;
+use crate::verification::model::Channel;
 use crate::verification::policy::Policy;
 use crate::verification::store::Store;
 use crate::verification::store::sqlite::{OpenError, SqliteStore};
@@ -63,6 +70,8 @@ pub struct App {
     pub stopping: watch::Receiver<bool>,
     /// To be drained at the end.
     pub dispatcher: Arc<Dispatcher>,
+    /// Messages of ours that receipts name.
+    pub references: References,
     entropy: Arc<dyn Entropy>,
 }
 
@@ -79,17 +88,26 @@ impl App {
         let policies = config.policies()?;
         let peppers = config.secrets.peppers(&config.data_dir, entropy.as_ref())?;
         let metrics = Arc::new(Metrics::default());
-        let renderer = renderer(&policies)?;
+        let renderer = Arc::new(renderer(&policies)?);
+        let providers: Vec<_> = accounts(config, Arc::clone(&clock))?.into_iter().map(|account| account.provider).collect();
+        let routes = routes(config, &providers)?;
+        bounded(&policies, &providers)?;
         let store = Arc::new(SqliteStore::open(&config.database(), config.store.synchronous, Arc::new(AuditLog), clock.now())?);
         let inbox = (config.mode == Mode::Dev).then(|| Arc::new(Inbox::new(config.dev.inbox_size)));
+        let references = References::new(peppers.clone(), config.server.public_url.clone());
+        let (failed, failures) = mpsc::unbounded_channel();
         let tools = Tools {
             store: Arc::clone(&store) as Arc<dyn Store>,
             clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
             renderer,
+            references: references.clone(),
             inbox: inbox.clone(),
             metrics: Arc::clone(&metrics),
+            retry_wait: config.delivery.retry_wait.0,
+            failed,
         };
-        let dispatcher = Arc::new(Dispatcher::new(providers(config)?, tools));
+        let dispatcher = Arc::new(Dispatcher::new(providers, routes, tools));
         let test_destinations = config.dev.test_destinations.iter();
         let engine = Engine {
             store: Arc::clone(&store) as Arc<dyn Store>,
@@ -104,7 +122,7 @@ impl App {
                 .collect::<HashMap<_, _>>(),
             metrics: Arc::clone(&metrics),
         };
-        Ok(Arc::new(App {
+        let app = Arc::new(App {
             engine,
             keys: Keys::new(Clients::new(&config.database()), clock),
             inbox,
@@ -116,8 +134,13 @@ impl App {
             store_queue_depth: Box::new(move || store.queue_depth()),
             stopping,
             dispatcher,
+            references,
             entropy,
-        }))
+        });
+        // Ends with the dispatcher's workers, who hold the other end.
+        let following = Arc::clone(&app);
+        tokio::spawn(async move { following.engine.follow_failures(failures).await });
+        Ok(app)
     }
 
     /// Names a request in answers and logs.
@@ -128,29 +151,79 @@ impl App {
     }
 }
 
+/// Every kind of provider. Of accounts that the environment completes, the earlier are asked first.
+const KINDS: &[Kind] = &[twilio::KIND];
+
 /// What [`App::build`] would refuse, without building anything: for `config check` and `doctor`.
-pub fn check(config: &Config) -> Result<(), ConfigError> {
-    providers(config)?;
-    renderer(&config.policies()?).map(drop)
+pub fn check(config: &Config) -> Result<Vec<Configured>, ConfigError> {
+    let policies = config.policies()?;
+    renderer(&policies)?;
+    let accounts = accounts(config, Arc::new(SystemClock))?;
+    let providers: Vec<_> = accounts.iter().map(|account| account.provider.clone()).collect();
+    routes(config, &providers)?;
+    bounded(&policies, &providers)?;
+    Ok(accounts)
 }
 
 fn renderer(policies: &[Arc<Policy>]) -> Result<Renderer, ConfigError> {
     Renderer::new(policies.iter()).map_err(|error| ConfigError::rule(format!("service.{}", error.service), error.to_string()))
 }
 
-/// The configured providers, first come first asked. One line for each.
-fn providers(config: &Config) -> Result<Vec<Arc<dyn MessageProvider>>, ConfigError> {
-    let mut providers: Vec<Arc<dyn MessageProvider>> = Vec::new();
-    if config.mode == Mode::Dev {
-        providers.push(Arc::new(Console { print: config.console.print }));
+/// The configured providers, in order; the console where there is none and nothing is sent.
+fn accounts(config: &Config, clock: Arc<dyn Clock>) -> Result<Vec<Configured>, ConfigError> {
+    let sections = config.provider.iter().map(|(name, section)| (name.clone(), section.0.clone())).collect();
+    let http = Http::new().map_err(|error| ConfigError::rule("delivery", error.to_string()))?;
+    let sources = Sources { kinds: KINDS, sections: &sections, environment: &config.environment, http, clock };
+    let mut accounts = sources.accounts().map_err(|error| ConfigError::rule(error.key, error.rule))?;
+    if accounts.is_empty() && config.mode == Mode::Dev {
+        let family = Family::Message(Arc::new(Console { print: config.console.print }));
+        accounts.push(Configured { provider: Provider { name: "console".into(), family }, title: "console", variables: Vec::new() });
     }
-    if providers.is_empty() {
-        return Err(ConfigError::rule(
-            "mode",
-            "production needs a provider that delivers, and this version has none yet: use mode = \"dev\"",
-        ));
+    if accounts.is_empty() {
+        return Err(ConfigError::rule("provider", "production needs a provider that delivers: see docs/guides/providers.md"));
     }
-    Ok(providers)
+    Ok(accounts)
+}
+
+fn routes(config: &Config, providers: &[Provider]) -> Result<Routes, ConfigError> {
+    let key = |index: usize| format!("route[{index}]");
+    let routes = config.route.iter().enumerate();
+    let routes = routes.map(|(index, route)| route_of(route, providers).map_err(|rule| ConfigError::rule(key(index), rule)));
+    let routes = routes.collect::<Result<_, _>>()?;
+    Routes::new(routes, config.delivery.routing, providers).map_err(|(index, error)| ConfigError::rule(key(index), error.to_string()))
+}
+
+fn route_of(route: &RouteConfig, providers: &[Provider]) -> Result<Route, String> {
+    let place = |name: &String| {
+        let place = providers.iter().position(|provider| *provider.name == **name);
+        place.ok_or_else(|| format!("names the provider \"{name}\", which is not configured"))
+    };
+    let country = |code: &String| Country::parse(code).ok_or_else(|| format!("\"{code}\" is no ISO 3166 code in capitals"));
+    let countries = route.countries.as_ref().map(|countries| countries.iter().map(country).collect()).transpose()?;
+    let members = route.providers.iter().map(place).collect::<Result<_, _>>()?;
+    Ok(Route { channel: route.channel, countries, providers: members, weights: route.weights.clone() })
+}
+
+/// A provider that makes the codes has limits of its own: no service may promise more.
+fn bounded(policies: &[Arc<Policy>], providers: &[Provider]) -> Result<(), ConfigError> {
+    for provider in providers {
+        let Family::Verify(family) = &provider.family else { continue };
+        let limits = family.limits();
+        for policy in policies {
+            let key = |setting: &str| format!("service.{}.{setting}", policy.service);
+            if policy.max_checks > limits.checks {
+                let rule = format!("must be at most {}: {} judges no more guesses", limits.checks, provider.name);
+                return Err(ConfigError::rule(key("max_checks"), rule));
+            }
+            for channel in Channel::ALL.iter().filter(|channel| provider.channels().contains(channel)) {
+                if policy.life(*channel) > limits.life {
+                    let rule = format!("must be at most {} s: {}'s codes live no longer", limits.life.as_secs(), provider.name);
+                    return Err(ConfigError::rule(key(&format!("code_ttl_{channel}")), rule));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Makes the data directory, readable by its owner only. An existing one keeps its mode.

@@ -23,9 +23,15 @@ struct ServiceResult {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SendLabels {
-    provider: &'static str,
+    provider: Arc<str>,
     channel: &'static str,
     country: String,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReceiptLabels {
+    provider: String,
     result: &'static str,
 }
 
@@ -54,6 +60,7 @@ pub struct Metrics {
     starts: Family<ServiceResult, Counter>,
     checks: Family<ServiceResult, Counter>,
     sends: Family<SendLabels, Counter>,
+    receipts: Family<ReceiptLabels, Counter>,
     limits: Family<LimitLabels, Counter>,
     requests: RequestSeconds,
     store_queue: Gauge,
@@ -69,6 +76,7 @@ impl Default for Metrics {
             starts: Family::default(),
             checks: Family::default(),
             sends: Family::default(),
+            receipts: Family::default(),
             limits: Family::default(),
             store_queue: Gauge::default(),
             connections: Gauge::default(),
@@ -79,6 +87,7 @@ impl Default for Metrics {
         registry.register("starts", "Starts and resends by result", metrics.starts.clone());
         registry.register("checks", "Checks by verdict", metrics.checks.clone());
         registry.register("sends", "Messages handed to providers", metrics.sends.clone());
+        registry.register("receipts", "Receipts of providers", metrics.receipts.clone());
         registry.register("limits_hit", "Calls refused by a limit", metrics.limits.clone());
         registry.register("http_request_seconds", "Time from a request's head to its answer", metrics.requests.clone());
         registry.register("store_queue_depth", "Transitions that wait for the next commit", metrics.store_queue.clone());
@@ -121,6 +130,7 @@ impl Metrics {
                 "limited"
             }
             Verdict::Invalid(_) => "invalid",
+            Verdict::NotJudged => "not_judged",
             Verdict::IdempotencyKeyInFlight => "key_in_flight",
             Verdict::IdempotencyKeyReused => "key_reused",
         };
@@ -128,14 +138,19 @@ impl Metrics {
     }
 
     /// A provider took a message, or did not.
-    pub fn sent(&self, provider: &'static str, verification: &Verification, taken: bool) {
+    pub fn sent(&self, provider: &Arc<str>, verification: &Verification, result: &'static str) {
         let labels = SendLabels {
-            provider,
+            provider: Arc::clone(provider),
             channel: verification.channel.as_str(),
             country: verification.destination.country().map_or_else(|| "none".to_owned(), |country| country.as_str().to_owned()),
-            result: if taken { "sent" } else { "failed" },
+            result,
         };
         self.sends.get_or_create(&labels).inc();
+    }
+
+    /// A receipt came; `result` is how far the message got, or that it changed nothing.
+    pub fn receipt(&self, provider: &str, result: &'static str) {
+        self.receipts.get_or_create(&ReceiptLabels { provider: provider.to_owned(), result }).inc();
     }
 
     /// An answer went out after `seconds`.

@@ -62,7 +62,7 @@ pub fn run(file: Option<&Path>, arguments: &Arguments) -> Result<ExitCode, Failu
 
 fn configuration(config: &Config) -> Check {
     let (finding, detail) = match crate::app::check(config) {
-        Ok(()) => (Finding::Ok, "every setting is in its range, every text renders".to_owned()),
+        Ok(_) => (Finding::Ok, "every setting is in its range, every text renders".to_owned()),
         Err(error) => (Finding::Wrong, error.to_string()),
     };
     Check { what: "settings", finding, detail }

@@ -3,6 +3,7 @@
 //! `config.default.toml` is the reference and the default at once. Seen only by `app.rs` and the command line; domain code
 //! gets a checked [`crate::verification::policy::Policy`] and never a section of this.
 
+mod delivery;
 mod secrets;
 mod server;
 mod service;
@@ -21,6 +22,7 @@ use crate::telemetry::LogFormat;
 use crate::verification::Destination;
 use crate::verification::policy::Policy;
 
+pub use delivery::{DeliveryConfig, ProviderSection, RouteConfig};
 pub use secrets::{PEPPER_FILE, SecretsConfig};
 pub use server::{AdminConfig, ServerConfig};
 pub use service::ServiceConfig;
@@ -97,6 +99,14 @@ pub struct Config {
     pub secrets: SecretsConfig,
     /// The console provider.
     pub console: ConsoleConfig,
+    /// How messages travel.
+    pub delivery: DeliveryConfig,
+    /// Who is asked, by channel and country.
+    #[serde(default)]
+    pub route: Vec<RouteConfig>,
+    /// Accounts by name.
+    #[serde(default)]
+    pub provider: BTreeMap<String, ProviderSection>,
     /// The tutorials' routes.
     pub tutorial: TutorialConfig,
     /// Dev mode.
@@ -106,6 +116,9 @@ pub struct Config {
     pub service: BTreeMap<String, ServiceConfig>,
     /// Limits over all services.
     pub limits: AllServicesConfig,
+    /// The process's environment, for the names that providers' own libraries use. Empty where none was asked for.
+    #[serde(skip)]
+    pub environment: BTreeMap<String, String>,
 }
 
 /// `[log]`.
@@ -218,7 +231,9 @@ impl Config {
             .merge(Env::prefixed("COUNTERSIGN_").ignore(&["config"]).split("__"))
             .merge(Env::raw().only(&["host", "port"]).map(|name| format!("server.{}", name.as_str().to_ascii_lowercase()).into()))
             .merge(Serialized::default("server", flags));
-        Config::from_layers(own)
+        let mut config = Config::from_layers(own)?;
+        config.environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+        Ok(config)
     }
 
     /// The embedded default with `toml` over it and nothing else: no environment, no files.
@@ -281,6 +296,9 @@ impl Config {
         let quota = self.limits.destination.0;
         if quota.count == 0 || quota.count > crate::verification::policy::WINDOW_COUNT_MAX {
             return Err(ConfigError::rule("limits.destination", "must allow 1 to 100 messages"));
+        }
+        if self.delivery.retry_wait.0 < std::time::Duration::from_millis(1) || self.delivery.retry_wait.0.as_secs() > 60 {
+            return Err(ConfigError::rule("delivery.retry_wait", "must be from 1 ms to 60 s"));
         }
         if self.store.retention.0 < crate::verification::policy::LIFE_MAX {
             return Err(ConfigError::rule("store.retention", "must be at least 1h: verifications may live that long"));

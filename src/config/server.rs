@@ -18,6 +18,9 @@ pub struct ServerConfig {
     pub port: u16,
     /// Dev mode beyond this machine.
     pub allow_dev_on_public_address: bool,
+    /// Where others reach this server.
+    #[serde(default)]
+    pub public_url: Option<String>,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Proxy>,
     /// PEM.
@@ -74,6 +77,14 @@ impl ServerConfig {
                     self.host
                 ),
             ));
+        }
+        if let Some(url) = &self.public_url {
+            let plain = url::Url::parse(url).is_ok_and(|parsed| {
+                matches!(parsed.scheme(), "http" | "https") && parsed.has_host() && parsed.path() == "/" && parsed.query().is_none()
+            });
+            if !plain || url.ends_with('/') {
+                return Err(ConfigError::rule(key("public_url"), "must be like https://otp.example.com: no path, no slash at the end"));
+            }
         }
         if self.tls_certificate_file.is_some() != self.tls_key_file.is_some() {
             return Err(ConfigError::rule(key("tls_key_file"), "must be set together with server.tls_certificate_file"));

@@ -74,6 +74,8 @@ pub struct ServiceConfig {
     pub origin: String,
     /// Limits.
     pub limits: LimitsConfig,
+    /// Channels in the order in which a message that fails goes on.
+    pub channel_fallback: Vec<Channel>,
     /// Texts by locale.
     #[serde(default)]
     pub templates: BTreeMap<String, String>,
@@ -168,6 +170,7 @@ impl ServiceConfig {
             country_sends: self.limits.country_sends.0,
             soft_failures: self.limits.soft_failures,
             hard_failures: self.limits.hard_failures,
+            channel_fallback: self.channel_fallback.clone(),
             templates: self.templates.clone(),
         };
         policy.checked().map_err(|error| ConfigError::rule(key(&error.key), error.rule))

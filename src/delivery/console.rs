@@ -17,20 +17,17 @@ pub struct Console {
 
 #[async_trait]
 impl MessageProvider for Console {
-    fn name(&self) -> &'static str {
-        "console"
-    }
-
-    fn channels(&self) -> &'static [Channel] {
+    fn channels(&self) -> &[Channel] {
         &Channel::ALL
     }
 
     async fn send(&self, message: &Message) -> Result<String, SendError> {
+        let envelope = &message.envelope;
         if self.print {
             let mut out = std::io::stdout().lock();
             // A closed standard output is no reason to fail: the inbox has the message.
-            let _ = writeln!(out, "{} to {}: {}", message.channel, message.to, message.body);
+            let _ = writeln!(out, "{} to {}: {}", envelope.channel, envelope.to.canonical(), message.body);
         }
-        Ok(format!("console-{}-{}", message.verification.simple(), message.number))
+        Ok(format!("console-{}-{}", envelope.verification.simple(), envelope.number))
     }
 }

@@ -1,32 +1,50 @@
-//! The courier: a bounded queue and workers for each provider, and a report to the store for each message.
+//! The courier: a bounded queue, workers for each provider, and a report to the store for each message.
 //!
-//! A start never waits for a provider. The verification's row says `queued` until the report arrives, so what a crash
-//! interrupts is sent by the next start of the server.
+//! A start never waits for a provider. The verification's history says `queued` until the report arrives, so what a crash
+//! interrupts is sent by the next start of the server. A provider that hangs holds up its own lane and no other (R05).
+//!
+//! What may follow a failure is decided here, once ([`Lanes::after`]): the next provider of the route when the message was
+//! certainly not sent; the next one, once, with the same code when nobody knows; the same ones again after a while, but
+//! never past half the code's life; nobody when the destination is the problem.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
+use crate::delivery::health::{Breaker, Gate, Health};
+use crate::delivery::http;
 use crate::delivery::inbox::Inbox;
-use crate::delivery::message::Renderer;
-use crate::delivery::provider::{MessageProvider, SendError};
+use crate::delivery::message::Envelope;
+use crate::delivery::provider::{Family, Fault, Provider, SendError};
+use crate::delivery::receipt::{MessageNumber, References};
+use crate::delivery::route::Routes;
+use crate::delivery::text::Renderer;
+use crate::secret::{Code, Entropy};
 use crate::telemetry::Metrics;
-use crate::verification::courier::{Courier, Parcel, QueueFull};
-use crate::verification::model::Channel;
+use crate::verification::courier::{CodeMaker, Courier, NotJudged, Parcel, ProviderVerdict, QueueFull};
+use crate::verification::destination::Country;
+use crate::verification::model::{Channel, Verification, VerificationId};
 use crate::verification::store::{Delivered, Store, Undelivered};
 
-/// Messages that may wait for one provider.
+/// Messages that may wait or be under way, in all lanes together.
 const QUEUE: usize = 16_384;
 /// Messages that one provider is asked to send at once.
 const AT_ONCE: usize = 64;
 /// Reports in one transition.
 const REPORTS_AT_ONCE: usize = 128;
-/// A provider that has not answered by then has perhaps sent.
-const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a silent provider is waited for while another one could send the same code (R01: failover within 5 s).
+const PATIENCE: Duration = Duration::from_secs(4);
+/// How long it is waited for when there is nobody else.
+const LAST_PATIENCE: Duration = Duration::from_secs(11);
+/// Rounds over the whole route after the first (R02).
+const RETRIES: u32 = 2;
+/// A code with less life left than this is not worth sending (R03).
+const LIFE_WORTH_SENDING: Duration = Duration::from_secs(60);
 
 /// What the workers share.
 pub struct Tools {
@@ -34,121 +52,390 @@ pub struct Tools {
     pub store: Arc<dyn Store>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Randomness, for weights and jitter.
+    pub entropy: Arc<dyn Entropy>,
     /// Texts.
-    pub renderer: Renderer,
+    pub renderer: Arc<Renderer>,
+    /// Names of messages for receipts.
+    pub references: References,
     /// Dev mode only.
     pub inbox: Option<Arc<Inbox>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Wait before the first retry; each later one is twice as long. Jitter of up to a half is added.
+    pub retry_wait: Duration,
+    /// Verifications whose message failed: whoever listens may send them on another channel.
+    pub failed: mpsc::UnboundedSender<(Arc<str>, VerificationId)>,
+}
+
+/// A parcel on its way.
+struct Job {
+    parcel: Parcel,
+    /// Places of providers, in the order of the route.
+    path: Vec<usize>,
+    /// Where in the path it is.
+    at: usize,
+    /// Rounds over the whole path before this one.
+    round: u32,
+    /// Some provider has perhaps sent it already.
+    perhaps_sent: bool,
+    /// The time that it may take: half the code's life.
+    until: Timestamp,
+    _place: OwnedSemaphorePermit,
 }
 
 struct Lane {
-    provider: Arc<dyn MessageProvider>,
-    queue: mpsc::Sender<Parcel>,
+    provider: Provider,
+    queue: mpsc::UnboundedSender<Job>,
+    health: Arc<Mutex<Health>>,
 }
 
-/// Queues messages for the first provider that serves their channel.
+impl Lane {
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What all workers see.
+struct Lanes {
+    providers: Vec<Provider>,
+    routes: Routes,
+    /// Emptied when the server stops.
+    lanes: RwLock<Vec<Lane>>,
+    tools: Tools,
+}
+
+/// Queues messages for the providers of their routes.
 pub struct Dispatcher {
-    lanes: std::sync::RwLock<Vec<Lane>>,
-    workers: Mutex<Vec<JoinHandle<()>>>,
+    shared: Arc<Lanes>,
+    places: Arc<Semaphore>,
+    workers: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// How one provider stands, for `/readyz`.
+#[derive(Debug, serde::Serialize)]
+pub struct ProviderState {
+    /// Its name.
+    pub provider: Arc<str>,
+    /// Its breaker.
+    pub breaker: Breaker,
 }
 
 impl Dispatcher {
     /// Starts a worker for each provider. Must be called within the runtime.
-    pub fn new(providers: Vec<Arc<dyn MessageProvider>>, tools: Tools) -> Dispatcher {
-        let tools = Arc::new(tools);
+    pub fn new(providers: Vec<Provider>, routes: Routes, tools: Tools) -> Dispatcher {
+        let shared = Arc::new(Lanes { providers: providers.clone(), routes, lanes: RwLock::default(), tools });
         let (mut lanes, mut workers) = (Vec::new(), Vec::new());
         for provider in providers {
-            let (queue, parcels) = mpsc::channel(QUEUE);
-            workers.push(tokio::spawn(work(Arc::clone(&provider), parcels, Arc::clone(&tools))));
-            lanes.push(Lane { provider, queue });
+            let (queue, jobs) = mpsc::unbounded_channel();
+            let health = Arc::<Mutex<Health>>::default();
+            workers.push(tokio::spawn(work(Arc::clone(&health), jobs, Arc::clone(&shared))));
+            lanes.push(Lane { provider, queue, health });
         }
-        Dispatcher { lanes: std::sync::RwLock::new(lanes), workers: Mutex::new(workers) }
+        *shared.lanes.write().unwrap_or_else(PoisonError::into_inner) = lanes;
+        Dispatcher { shared, places: Arc::new(Semaphore::new(QUEUE)), workers: tokio::sync::Mutex::new(workers) }
     }
 
-    /// Takes no more, and returns once everything queued was handed over.
+    /// Takes no more, and returns once everything in the lanes was handed over. What waits for a retry stays queued in the
+    /// store, for the next start of the server.
     pub async fn drain(&self) {
-        if let Ok(mut lanes) = self.lanes.write() {
-            lanes.clear();
-        }
+        self.shared.lanes.write().unwrap_or_else(PoisonError::into_inner).clear();
         for worker in self.workers.lock().await.drain(..) {
             if worker.await.is_err() {
                 tracing::error!("a delivery worker died");
             }
         }
     }
+
+    /// How the providers stand.
+    pub fn states(&self) -> Vec<ProviderState> {
+        let now = self.shared.tools.clock.now();
+        let state = |lane: &Lane| ProviderState { provider: Arc::clone(&lane.provider.name), breaker: lane.health().breaker(now) };
+        self.shared.lanes().iter().map(state).collect()
+    }
+
+    /// Messages that wait or are under way.
+    pub fn queued(&self) -> usize {
+        QUEUE - self.places.available_permits()
+    }
+
+    /// The provider of that name.
+    pub fn provider(&self, name: &str) -> Option<&Provider> {
+        self.shared.providers.iter().find(|provider| &*provider.name == name)
+    }
+
+    /// A receipt told whether a message of that provider arrived: it counts in the order of adaptive routes.
+    pub fn note_receipt(&self, provider: &str, country: Option<Country>, arrived: bool) {
+        if let Some(lane) = self.shared.lanes().iter().find(|lane| &*lane.provider.name == provider) {
+            lane.health().note_receipt(country, arrived);
+        }
+    }
 }
 
+#[async_trait]
 impl Courier for Dispatcher {
-    fn serves(&self, channel: Channel) -> bool {
-        self.lanes.read().is_ok_and(|lanes| lanes.iter().any(|lane| lane.provider.channels().contains(&channel)))
+    fn code_maker(&self, channel: Channel, country: Option<Country>) -> Option<CodeMaker> {
+        let path = self.shared.path(channel, country);
+        path.first().map(|&place| match &self.shared.providers[place].family {
+            Family::Message(_) => CodeMaker::Us,
+            Family::Verify(provider) => CodeMaker::Provider(provider.limits()),
+        })
     }
 
     fn dispatch(&self, parcel: Parcel) -> Result<(), QueueFull> {
-        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
-        let channel = parcel.verification.channel;
-        match lanes.iter().find(|lane| lane.provider.channels().contains(&channel)) {
-            Some(lane) => lane.queue.try_send(parcel).map_err(|error| QueueFull(error.into_inner())),
-            // Stopping: the next start of the server sends it.
-            None => Ok(()),
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return Err(QueueFull(parcel)) };
+        let verification = &parcel.verification;
+        let path = self.shared.path(verification.channel, verification.destination.country());
+        let life = verification.expires_at.0 - verification.queued_at.0;
+        let until = Timestamp(verification.queued_at.0 + life / 2);
+        self.shared.hand_over(Job { parcel, path, at: 0, round: 0, perhaps_sent: false, until, _place: place });
+        Ok(())
+    }
+
+    async fn judge(&self, verification: &Verification, code: &Code) -> Result<ProviderVerdict, NotJudged> {
+        // A message that never went out has no code that could be right.
+        let Some((name, reference)) = &verification.delivered_by else { return Ok(ProviderVerdict::Refused) };
+        let Some(Family::Verify(provider)) = self.provider(name).map(|provider| &provider.family) else {
+            return Err(NotJudged(format!("{name} is no longer configured")));
+        };
+        match tokio::time::timeout(http::TIMEOUT, provider.check(reference, code)).await {
+            Ok(Ok(verdict)) => Ok(verdict),
+            Ok(Err(error)) => Err(NotJudged(format!("{name}: {error}"))),
+            Err(_) => Err(NotJudged(format!("{name}: no answer in time"))),
         }
     }
+
+    async fn call_off(&self, verification: &Verification) {
+        let Some((name, reference)) = &verification.delivered_by else { return };
+        if let Some(Family::Verify(provider)) = self.provider(name).map(|provider| &provider.family)
+            && let Err(error) = provider.cancel(reference).await
+        {
+            tracing::info!(verification = %verification.id, provider = name, %error, "the provider was not told of the end");
+        }
+    }
+}
+
+impl Lanes {
+    fn lanes(&self) -> std::sync::RwLockReadGuard<'_, Vec<Lane>> {
+        self.lanes.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path(&self, channel: Channel, country: Option<Country>) -> Vec<usize> {
+        let mut draw = [0; 8];
+        self.tools.entropy.fill(&mut draw);
+        let lanes = self.lanes();
+        let now = self.tools.clock.now();
+        let score = |place: usize| lanes.get(place).map_or(0.0, |lane| lane.health().score(country, now));
+        self.routes.path(&self.providers, channel, country, u64::from_be_bytes(draw), score)
+    }
+
+    /// Puts a job into the lane that it is due in. When the server stops there is none, and the store says `queued` still.
+    fn hand_over(&self, job: Job) {
+        let lanes = self.lanes();
+        if let Some(lane) = job.path.get(job.at).and_then(|&place| lanes.get(place)) {
+            let _ = lane.queue.send(job);
+        }
+    }
+
+    /// Hands a job over later.
+    fn hand_over_later(self: &Arc<Self>, job: Job, wait: Duration) {
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            shared.hand_over(job);
+        });
+    }
+
+    /// What follows a failure: the job goes on, or comes back with what to report.
+    fn after(self: &Arc<Self>, mut job: Job, error: &SendError, now: Timestamp) -> Option<Job> {
+        let last = job.at + 1 == job.path.len();
+        match error.fault {
+            Fault::Rejected => return Some(job),
+            // Two messages at most, and both carry one code (R06).
+            Fault::Uncertain if job.perhaps_sent || last => {
+                job.perhaps_sent = true;
+                return Some(job);
+            }
+            Fault::Uncertain => job.perhaps_sent = true,
+            Fault::Unavailable => {}
+        }
+        if !last {
+            job.at += 1;
+            self.hand_over(job);
+            return None;
+        }
+        let wait = self.jittered(self.tools.retry_wait * 2_u32.pow(job.round.min(16)));
+        let wait = wait.max(error.retry_after.unwrap_or_default());
+        if job.round >= RETRIES || now + wait >= job.until || job.perhaps_sent {
+            return Some(job);
+        }
+        job.round += 1;
+        job.at = 0;
+        self.hand_over_later(job, wait);
+        None
+    }
+
+    fn jittered(&self, wait: Duration) -> Duration {
+        let mut draw = [0; 1];
+        self.tools.entropy.fill(&mut draw);
+        wait + wait * u32::from(draw[0]) / 512
+    }
+}
+
+struct Report {
+    service: Arc<str>,
+    delivered: Delivered,
+    noted: Option<oneshot::Sender<()>>,
 }
 
 /// One task for each provider: its messages take turns, and one that waits for the provider lets the others go on. What
 /// became of them is reported many at a time: each report is a transition of the store.
-async fn work(provider: Arc<dyn MessageProvider>, parcels: mpsc::Receiver<Parcel>, tools: Arc<Tools>) {
+async fn work(health: Arc<Mutex<Health>>, jobs: mpsc::UnboundedReceiver<Job>, shared: Arc<Lanes>) {
     let (reports, reported) = mpsc::channel(QUEUE);
-    let reporter = tokio::spawn(report(reported, Arc::clone(&tools)));
-    let parcels = stream::unfold(parcels, |mut parcels| async move { Some((parcels.recv().await?, parcels)) });
-    parcels
-        .for_each_concurrent(AT_ONCE, |parcel| async {
+    let reporter = tokio::spawn(report(reported, Arc::clone(&shared)));
+    let jobs = stream::unfold(jobs, |mut jobs| async move { Some((jobs.recv().await?, jobs)) });
+    jobs.for_each_concurrent(AT_ONCE, |job| async {
+        let place = job.path[job.at];
+        if let Some(report) = deliver(&shared, &shared.providers[place], &health, job).await {
             // The reporter outlives this task: it ends when the last sender is gone.
-            let _ = reports.send(deliver(provider.as_ref(), parcel, &tools).await).await;
-        })
-        .await;
+            let _ = reports.send(report).await;
+        }
+    })
+    .await;
     drop(reports);
     let _ = reporter.await;
 }
 
-async fn report(mut reported: mpsc::Receiver<Delivered>, tools: Arc<Tools>) {
+async fn report(mut reported: mpsc::Receiver<Report>, shared: Arc<Lanes>) {
     let mut batch = Vec::new();
     while reported.recv_many(&mut batch, REPORTS_AT_ONCE).await > 0 {
         let messages = batch.len();
-        if let Err(error) = tools.store.delivered(std::mem::take(&mut batch)).await {
+        let (mut delivered, mut noted, mut failed) = (Vec::with_capacity(messages), Vec::new(), Vec::new());
+        for report in batch.drain(..) {
+            if report.delivered.result.is_err() {
+                failed.push((report.service, report.delivered.id));
+            }
+            delivered.push(report.delivered);
+            noted.extend(report.noted);
+        }
+        if let Err(error) = shared.tools.store.delivered(delivered).await {
             tracing::warn!(%error, messages, "deliveries could not be noted");
+        }
+        for one in failed {
+            // Nobody listens while the server stops.
+            let _ = shared.tools.failed.send(one);
+        }
+        for noted in noted {
+            // Whoever waited may be gone.
+            let _ = noted.send(());
         }
     }
 }
 
-async fn deliver(provider: &dyn MessageProvider, parcel: Parcel, tools: &Tools) -> Delivered {
-    let result = send(provider, &parcel, tools).await;
-    let verification = &parcel.verification;
-    tools.metrics.sent(provider.name(), verification, result.is_ok());
-    if let Err(error) = &result {
-        tracing::warn!(verification = %verification.id, message = verification.sends, provider = provider.name(), %error, "not delivered");
+/// Hands one job to a provider. A report, unless the job goes on.
+async fn deliver(shared: &Arc<Lanes>, provider: &Provider, health: &Mutex<Health>, job: Job) -> Option<Report> {
+    let tools = &shared.tools;
+    let now = tools.clock.now();
+    let verification = &job.parcel.verification;
+    if now + LIFE_WORTH_SENDING > verification.expires_at {
+        let error = SendError::unavailable("its turn came when the code had less than a minute to live");
+        return Some(failed(provider, job, &error, now));
     }
-    Delivered {
-        id: verification.id,
-        message: verification.sends,
-        queued_at: parcel.queued_at,
-        result: result
-            .map(|reference| (provider.name().to_owned(), reference))
-            .map_err(|error| Undelivered { cause: error.to_string(), perhaps_sent: matches!(error, SendError::Uncertain(_)) }),
-        now: tools.clock.now(),
+    let health = || health.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Gate::Wait(until) = health().enter(now) {
+        let wait = Duration::from_millis((until.0 - now.0).max(0) as u64);
+        return pass_by(shared, provider, job, wait, now);
+    }
+    let started = now;
+    let result = ask(shared, provider, &job).await;
+    let now = tools.clock.now();
+    let took = Duration::from_millis((now.0 - started.0).max(0) as u64);
+    let country = job.parcel.verification.destination.country();
+    health().note(country, result.as_ref().map(drop), took, now);
+    let outcome = match &result {
+        Ok(_) => "sent",
+        Err(error) => error.fault.as_str(),
+    };
+    tools.metrics.sent(&provider.name, &job.parcel.verification, outcome);
+    match result {
+        Ok(reference) => {
+            let verification = &job.parcel.verification;
+            let result = Ok((provider.name.to_string(), reference));
+            let delivered = Delivered { id: verification.id, message: verification.sends, result, now };
+            Some(Report { service: Arc::clone(&verification.service), delivered, noted: job.parcel.noted })
+        }
+        Err(error) => {
+            let verification = &job.parcel.verification;
+            tracing::warn!(
+                verification = %verification.id, message = verification.sends, provider = &*provider.name, fault = ?error.fault, %error,
+                "not delivered"
+            );
+            let job = shared.after(job, &error, now)?;
+            Some(failed(provider, job, &error, now))
+        }
     }
 }
 
-async fn send(provider: &dyn MessageProvider, parcel: &Parcel, tools: &Tools) -> Result<String, SendError> {
-    let now = tools.clock.now();
-    let message =
-        tools.renderer.render(parcel, now).map_err(|error| SendError::Unavailable(format!("the text does not render: {error}")))?;
-    let message = Arc::new(message);
-    if let Some(inbox) = &tools.inbox {
-        inbox.add(Arc::clone(&message), provider.name());
+/// The provider takes none now: the next one does, or the job waits until one does.
+fn pass_by(shared: &Arc<Lanes>, provider: &Provider, mut job: Job, wait: Duration, now: Timestamp) -> Option<Report> {
+    if job.at + 1 < job.path.len() {
+        job.at += 1;
+        shared.hand_over(job);
+        return None;
     }
-    match tokio::time::timeout(SEND_TIMEOUT, provider.send(&message)).await {
+    if now + wait >= job.until || job.perhaps_sent {
+        let error = SendError::unavailable("no provider takes messages now");
+        return Some(failed(provider, job, &error, now));
+    }
+    job.at = 0;
+    shared.hand_over_later(job, shared.jittered(wait.min(Duration::from_secs(5)).max(Duration::from_millis(50))));
+    None
+}
+
+fn failed(provider: &Provider, job: Job, error: &SendError, now: Timestamp) -> Report {
+    let verification = &job.parcel.verification;
+    let result = Err(Undelivered { cause: format!("{}: {error}", provider.name), perhaps_sent: job.perhaps_sent });
+    let delivered = Delivered { id: verification.id, message: verification.sends, result, now };
+    Report { service: Arc::clone(&verification.service), delivered, noted: job.parcel.noted }
+}
+
+async fn ask(shared: &Lanes, provider: &Provider, job: &Job) -> Result<String, SendError> {
+    let tools = &shared.tools;
+    let Parcel { verification, code, policy, .. } = &job.parcel;
+    let number = MessageNumber { verification: verification.id, number: verification.sends };
+    let reference = tools.references.seal(&provider.name, number);
+    let envelope = Envelope {
+        verification: verification.id,
+        number: verification.sends,
+        to: verification.destination.clone(),
+        channel: verification.channel,
+        locale: Arc::clone(&verification.locale),
+        brand: Arc::clone(&policy.brand),
+        callback: tools.references.callback(&provider.name, &reference),
+        reference,
+        now: tools.clock.now(),
+        expires_at: verification.expires_at,
+    };
+    let patience = if job.at + 1 < job.path.len() { PATIENCE } else { LAST_PATIENCE };
+    let sending = async {
+        match (&provider.family, code) {
+            (Family::Verify(provider), _) => provider.start(&envelope).await,
+            (Family::Message(_), None) => Err(SendError::unavailable("the code's maker is no longer on this route")),
+            (Family::Message(message_provider), Some(code)) => {
+                if !message_provider.carries(code) {
+                    return Err(SendError::unavailable("it cannot carry a code of that length"));
+                }
+                let message = tools.renderer.render(envelope, code.clone(), policy);
+                let message = Arc::new(message.map_err(|error| SendError::unavailable(format!("the text does not render: {error}")))?);
+                if let Some(inbox) = &tools.inbox {
+                    inbox.add(Arc::clone(&message), Arc::clone(&provider.name));
+                }
+                message_provider.send(&message).await
+            }
+        }
+    };
+    match tokio::time::timeout(patience, sending).await {
         Ok(result) => result,
-        Err(_) => Err(SendError::Uncertain(format!("no answer within {} s", SEND_TIMEOUT.as_secs()))),
+        Err(_) => Err(SendError::uncertain(format!("no answer within {} s", patience.as_secs()))),
     }
 }

@@ -36,16 +36,16 @@ pub struct InboxMessage {
 impl InboxMessage {
     fn of(Entry { message, provider }: &Entry) -> InboxMessage {
         InboxMessage {
-            id: format!("{}.{}", message.verification, message.number),
-            verification: message.verification.to_string(),
-            to: message.to.clone(),
-            channel: message.channel.to_string(),
-            provider: (*provider).to_owned(),
-            sender: message.brand.to_string(),
-            subject: message.subject.clone(),
+            id: format!("{}.{}", message.envelope.verification, message.envelope.number),
+            verification: message.envelope.verification.to_string(),
+            to: message.envelope.to.canonical().to_owned(),
+            channel: message.envelope.channel.to_string(),
+            provider: provider.to_string(),
+            sender: message.envelope.brand.to_string(),
+            subject: message.mail.as_ref().map(|mail| mail.subject.clone()),
             body: message.body.clone(),
             code: message.code.expose().to_owned(),
-            created_at: message.created_at.to_string(),
+            created_at: message.envelope.now.to_string(),
         }
     }
 }
@@ -53,7 +53,7 @@ impl InboxMessage {
 #[derive(Clone)]
 struct Entry {
     message: Arc<Message>,
-    provider: &'static str,
+    provider: Arc<str>,
 }
 
 /// The last messages, newest first.
@@ -70,7 +70,7 @@ impl Inbox {
     }
 
     /// Adds a message that `provider` takes.
-    pub fn add(&self, message: Arc<Message>, provider: &'static str) {
+    pub fn add(&self, message: Arc<Message>, provider: Arc<str>) {
         let entry = Entry { message, provider };
         // Kept first, told after: who subscribes in between finds it in the list.
         let mut messages = self.messages();
@@ -86,7 +86,7 @@ impl Inbox {
     /// The newest `limit` messages, to one destination if one is named.
     pub fn newest(&self, to: Option<&str>, limit: usize) -> Vec<InboxMessage> {
         let messages = self.messages();
-        let wanted = messages.iter().filter(|entry| to.is_none_or(|to| entry.message.to == to));
+        let wanted = messages.iter().filter(|entry| to.is_none_or(|to| entry.message.envelope.to.canonical() == to));
         wanted.take(limit).map(InboxMessage::of).collect()
     }
 

@@ -1,10 +1,17 @@
-//! From a verification and its code to a message in somebody's hand.
+//! Delivery: who takes a code to a phone or a mailbox, in which words, and what became of it.
 //!
-//! [`provider`] is what a provider must do, [`message`] renders the text, [`dispatch`] queues messages and reports what
-//! became of them, [`console`] is the provider of dev mode, [`inbox`] keeps what dev mode shows.
+//! [`provider`] says what a provider is and [`route`] whom a message is handed to; [`dispatch`] hands it over and decides
+//! what follows a failure, by [`health`]; [`text`] words it; [`receipt`] is what comes back. One file for each provider.
 
+pub mod accounts;
 pub mod console;
 pub mod dispatch;
+pub mod health;
+pub mod http;
 pub mod inbox;
 pub mod message;
 pub mod provider;
+pub mod receipt;
+pub mod route;
+pub mod text;
+pub mod twilio;

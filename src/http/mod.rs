@@ -15,6 +15,7 @@ pub mod server;
 pub mod tls;
 pub mod tutorial;
 pub mod v1;
+pub mod webhooks;
 
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ use problem::{Problem, ProblemCode};
 /// Every public route.
 pub fn public(app: &Arc<App>) -> Router {
     let (v1, openapi) = v1::router();
-    let mut router = v1.merge(openapi::router(openapi)).merge(operation::health()).merge(page::router());
+    let mut router = v1.merge(openapi::router(openapi)).merge(operation::health()).merge(page::router()).merge(webhooks::router());
     if app.tutorial_api {
         router = router.merge(tutorial::router());
     }

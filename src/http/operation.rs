@@ -32,7 +32,7 @@ async fn ready(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
         return Err(unavailable("The server is stopping."));
     }
     match tokio::time::timeout(PING_TIMEOUT, app.engine.store.ping()).await {
-        Ok(Ok(())) => Ok(Json(json!({ "status": "ready" }))),
+        Ok(Ok(())) => Ok(Json(json!({ "status": "ready", "providers": app.dispatcher.states() }))),
         Ok(Err(_)) | Err(_) => Err(unavailable("The store does not answer.")),
     }
 }

@@ -19,6 +19,7 @@ use crate::http::extract::{Peer, body, client_address, parse_json};
 use crate::http::problem::{Problem, ProblemCode};
 use crate::secret::Code;
 use crate::verification::engine::{Started, Verdict};
+use crate::verification::model::Delivery;
 use crate::verification::policy::DEFAULT_SERVICE;
 use crate::verification::request::{Caller, StartRequest, Which};
 
@@ -55,9 +56,18 @@ async fn send_code(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>
         subject: None,
         metadata: Default::default(),
     };
-    match app.engine.start(&caller, request).await.map_err(Problem::from)? {
-        // The tutorial's ids are Twilio's: SM and 32 hexadecimal digits. So are these, made of the verification's id.
-        Started::Sending(snapshot) => Ok(message(StatusCode::OK, &format!("Message sent with id: SM{}", snapshot.id.simple()))),
+    match app.engine.start(&caller, request, true).await.map_err(Problem::from)? {
+        Started::Sending(snapshot) if snapshot.delivery == Delivery::Failed => {
+            Err(Problem::new(ProblemCode::Unavailable).detail("The message could not be sent.").into())
+        }
+        // The tutorial's ids are Twilio's: SM and 32 hexadecimal digits. Other providers' look like them, made of our own id.
+        Started::Sending(snapshot) => {
+            let id = match &snapshot.delivered_by {
+                Some((_, reference)) if reference.starts_with("SM") => reference.clone(),
+                _ => format!("SM{}", snapshot.id.simple()),
+            };
+            Ok(message(StatusCode::OK, &format!("Message sent with id: {id}")))
+        }
         Started::Limited(limited) => Err(Problem::from(limited).into()),
         Started::Invalid(invalid) => {
             let detail = format!("phoneNumber {}", invalid.rule);
@@ -77,6 +87,7 @@ async fn verify_code(State(app): State<Arc<App>>, Extension(peer): Extension<Pee
     match app.engine.check(&caller, which, &code).await.map_err(Problem::from)? {
         Verdict::Judged(checked) if checked.valid => Ok(message(StatusCode::OK, "This is a valid match!")),
         Verdict::Limited(limited) => Err(Problem::from(limited).into()),
+        Verdict::NotJudged => Err(Problem::new(ProblemCode::Unavailable).into()),
         Verdict::Judged(_) | Verdict::NotFound | Verdict::Invalid(_) | Verdict::IdempotencyKeyInFlight | Verdict::IdempotencyKeyReused => {
             Ok(no_match())
         }

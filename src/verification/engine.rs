@@ -6,24 +6,28 @@
 //! person's counts are their own (ATT-08; docs/decisions/0004-lock-out.md).
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use sha2::{Digest, Sha256};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{Clock, Timestamp};
 use crate::secret::{Code, Entropy, Pepper, Peppers, Tag};
 use crate::telemetry::Metrics;
-use crate::verification::courier::{Courier, Parcel, QueueFull};
+use crate::verification::courier::{CodeMaker, Courier, Parcel, ProviderVerdict, QueueFull};
 use crate::verification::destination::{Country, Destination};
-use crate::verification::limit::{LimitName, Limited, Rule, SendRule, Take};
-use crate::verification::model::{Channel, Delivery, Event, EventKind, Status, Verification, VerificationId, failures_key, sends_key};
-use crate::verification::policy::{DEFAULT_SERVICE, LIFE_MAX, Policy};
-use crate::verification::request::{self, Caller, InvalidField, StartRequest, Which};
+use crate::verification::limit::{LimitName, Limited, SendRule};
+use crate::verification::model::{Channel, CodeBy, Delivery, Event, EventKind, Status, Verification, VerificationId, failures_key};
+use crate::verification::policy::{DEFAULT_SERVICE, Policy};
+use crate::verification::prepare::{ip_key, rate};
+use crate::verification::request::{Caller, InvalidField, StartRequest, Which};
 use crate::verification::store::{
-    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Resend, Sending, Snapshot, Start, Store,
-    StoreError, Target, Undelivered,
+    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Receipt, ReceiptState, Sending, Snapshot,
+    Store, StoreError, Target, Undelivered,
 };
+
+/// Longest wait for a provider's answer, where the caller wants to wait for it. Shorter than any request may take.
+const WAIT_MAX: Duration = Duration::from_secs(12);
 
 /// What the engine is made of.
 pub struct Engine {
@@ -75,6 +79,8 @@ pub enum Verdict {
     Limited(Limited),
     /// A field breaks a rule; nothing was counted.
     Invalid(InvalidField),
+    /// The provider that made the code could not be asked. The check is counted, and nothing passes (OPS-01).
+    NotJudged,
     /// The idempotency key is being answered now.
     IdempotencyKeyInFlight,
     /// The idempotency key came with another request before.
@@ -82,8 +88,9 @@ pub enum Verdict {
 }
 
 impl Engine {
-    /// Sends a code to a destination.
-    pub async fn start(&self, caller: &Caller, request: StartRequest) -> Result<Started, StoreError> {
+    /// Sends a code to a destination. With `wait`, answers once it is known what became of the message, or after
+    /// [`WAIT_MAX`]; otherwise at once.
+    pub async fn start(&self, caller: &Caller, request: StartRequest, wait: bool) -> Result<Started, StoreError> {
         let policy = self.policy(&caller.service);
         let now = self.clock.now();
         match self.prepare(&policy, caller, request, now) {
@@ -91,7 +98,7 @@ impl Engine {
             Ok((start, code)) => {
                 let id = start.verification.id;
                 let sending = self.store.start(start).await?;
-                Ok(self.sending(sending, id, code, now, &policy).await)
+                self.sending(sending, id, code, &policy, wait).await
             }
         }
     }
@@ -103,6 +110,7 @@ impl Engine {
         id: VerificationId,
         channel: Option<Channel>,
         own_code: Option<Code>,
+        wait: bool,
     ) -> Result<Started, StoreError> {
         let policy = self.policy(&caller.service);
         // Somebody may be quicker between the read and the guarded write: then read again. Each round loses to a
@@ -114,7 +122,7 @@ impl Engine {
                 Err(invalid) => return Ok(Started::Invalid(invalid)),
                 Ok((resend, code)) => match self.store.resend(resend).await? {
                     Sending::Moved => {}
-                    sending => return Ok(self.sending(sending, id, code, now, &policy).await),
+                    sending => return self.sending(sending, id, code, &policy, wait).await,
                 },
             }
         }
@@ -153,8 +161,12 @@ impl Engine {
             now,
         };
         let verdict = match self.store.attempt(attempt).await? {
-            AttemptOutcome::Judge(verification) => Verdict::Judged(self.judge(caller, *verification, code, idempotency, now).await?),
+            AttemptOutcome::Judge(verification) => match self.judge(caller, *verification, code, idempotency, now).await? {
+                Some(checked) => Verdict::Judged(checked),
+                None => Verdict::NotJudged,
+            },
             AttemptOutcome::Ended(verification) => {
+                // The same work as for a live one, so that time does not tell (OTP-08).
                 self.compare(&verification, code);
                 Verdict::Judged(standing(&verification, now))
             }
@@ -175,9 +187,11 @@ impl Engine {
     pub async fn cancel(&self, caller: &Caller, id: VerificationId) -> Result<Option<Snapshot>, StoreError> {
         let now = self.clock.now();
         match self.store.cancel(&caller.service, id, caller.origin(), now).await? {
-            CancelOutcome::NotFound => Ok(None),
-            CancelOutcome::Canceled(_) | CancelOutcome::Ended(_) => Ok(self.get(&caller.service, id).await?.map(|(_, snapshot)| snapshot)),
+            CancelOutcome::NotFound => return Ok(None),
+            CancelOutcome::Canceled(verification) if verification.code_by == CodeBy::Provider => self.courier.call_off(&verification).await,
+            CancelOutcome::Canceled(_) | CancelOutcome::Ended(_) => {}
         }
+        Ok(self.get(&caller.service, id).await?.map(|(_, snapshot)| snapshot))
     }
 
     /// One verification of a service.
@@ -239,11 +253,62 @@ impl Engine {
         for verification in left {
             let policy = self.policy(&verification.service);
             match self.code_of(&verification) {
-                Some(code) => self.dispatch(verification, code, None, &policy).await,
-                None => self.give_up(&verification, None, "the caller's own code was lost in a restart").await,
+                None if verification.code_by != CodeBy::Provider => {
+                    self.give_up(&verification, "the caller's own code was lost in a restart").await;
+                }
+                code => self.dispatch(verification, code, &policy, None).await,
             }
         }
         Ok(count)
+    }
+
+    /// Notes what a provider reports later of a message. None: it changed nothing.
+    pub async fn receipt(&self, provider: &str, receipt: Receipt) -> Result<Option<Box<Verification>>, StoreError> {
+        let state = receipt.state;
+        let moved = self.store.receipt(receipt).await?;
+        let result = match (&moved, state) {
+            (None, _) => "changed_nothing",
+            (Some(_), ReceiptState::Underway) => "underway",
+            (Some(_), ReceiptState::Delivered) => "delivered",
+            (Some(_), ReceiptState::Failed) => "failed",
+        };
+        self.metrics.receipt(provider, result);
+        if let (ReceiptState::Failed, Some(verification)) = (state, &moved) {
+            self.fall_back(Verification::clone(verification)).await;
+        }
+        Ok(moved)
+    }
+
+    /// Sends messages that no provider took on the next channel, where their service says so, until the sender is gone.
+    pub async fn follow_failures(&self, mut failed: mpsc::UnboundedReceiver<(Arc<str>, VerificationId)>) {
+        while let Some((service, id)) = failed.recv().await {
+            match self.store.get(&service, id).await {
+                Ok(Some((verification, _))) if verification.delivery == Delivery::Failed => self.fall_back(verification).await,
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, verification = %id, "a failed message could not be followed up"),
+            }
+        }
+    }
+
+    /// The next channel after the one that failed, with the same code. A code that cannot be made again stays where it is.
+    async fn fall_back(&self, verification: Verification) {
+        let policy = self.policy(&verification.service);
+        let now = self.clock.now();
+        let next = policy.channel_after(verification.channel).filter(|&channel| {
+            let maker = self.courier.code_maker(channel, verification.destination.country());
+            channel.reaches(&verification.destination) && maker == Some(CodeMaker::Us)
+        });
+        let (Some(channel), Some(code)) = (next, self.code_of(&verification)) else { return };
+        let (id, failed) = (verification.id, verification.channel);
+        match self.store.resend(self.prepare_fallback(&policy, &verification, channel, now)).await {
+            Ok(Sending::Queued(verification, _)) => {
+                tracing::info!(verification = %id, %failed, next = %channel, "the message goes on another channel");
+                self.dispatch(*verification, Some(code), &policy, None).await;
+            }
+            // Ended, limited, or sent again by the caller in the meantime: nothing to do.
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, verification = %id, "a failed message could not be followed up"),
+        }
     }
 
     /// The destination that `input` spells, if the service may send there.
@@ -263,159 +328,27 @@ impl Engine {
         Arc::clone(policy.expect("the default service"))
     }
 
-    fn prepare(&self, policy: &Policy, caller: &Caller, request: StartRequest, now: Timestamp) -> Result<(Start, Code), InvalidField> {
-        let destination = self.destination(policy, &request.to)?;
-        let is_test = self.test_destinations.get(destination.canonical());
-        if is_test.is_none() && !policy.allows(destination.country()) {
-            return Err(InvalidField::new("to", "is in a country that this service does not send to"));
-        }
-        let channel = self.channel(&destination, request.channel)?;
-        let purpose = request::purpose(request.purpose)?;
-        let locale = request::locale(request.locale, &policy.locale)?;
-        let subject = request::subject(request.subject)?;
-        let metadata = request::metadata(request.metadata)?;
-        let own_code = self.own_code(policy, request.code)?.or_else(|| is_test.cloned());
-
-        let idempotency = self.claim(caller, "start", |digest| {
-            let own_code = own_code.as_ref().map_or("", Code::expose);
-            for field in [destination.canonical(), channel.as_str(), &purpose, &locale, subject.as_deref().unwrap_or(""), own_code] {
-                digest(field.as_bytes());
-            }
-            for (name, value) in &metadata {
-                digest(name.as_bytes());
-                digest(value.as_bytes());
-            }
-        });
-        let mut verification = Box::new(Verification {
-            id: self.new_id(now),
-            failures_key: failures_key(&caller.service, &destination, subject.as_deref()),
-            service: caller.service.clone(),
-            purpose,
-            destination,
-            channel,
-            subject,
-            locale,
-            status: Status::Pending,
-            revision: 0,
-            generation: 0,
-            sends: 1,
-            attempts: 0,
-            max_attempts: policy.max_checks,
-            seed: self.random(),
-            pepper_id: self.peppers.current.id(),
-            tag: Tag([0; 32]),
-            custom_code: own_code.is_some(),
-            created_at: now,
-            expires_at: now + policy.life(channel),
-            ended_at: None,
-            delivery: Delivery::Queued,
-            delivered_by: None,
-            metadata,
-        });
-        let rearm = policy.rearm && own_code.is_none();
-        let code = own_code.unwrap_or_else(|| derive(&self.peppers.current, &verification, policy.code_length));
-        verification.tag = self.peppers.current.tag(&verification.code_context(), &code);
-        let takes = self.send_limits(policy, caller, &verification);
-        let sends = Arc::clone(&policy.sends);
-        Ok((Start { verification, takes, sends, rearm, idempotency, origin: caller.origin(), now }, code))
-    }
-
-    fn prepare_resend(
-        &self,
-        policy: &Policy,
-        caller: &Caller,
-        mut verification: Verification,
-        channel: Option<Channel>,
-        own_code: Option<Code>,
-        now: Timestamp,
-    ) -> Result<(Resend, Code), InvalidField> {
-        verification.channel = self.channel(&verification.destination, channel.or(Some(verification.channel)))?;
-        let own_code =
-            self.own_code(policy, own_code)?.or_else(|| self.test_destinations.get(verification.destination.canonical()).cloned());
-        if verification.custom_code != own_code.is_some() {
-            let rule = if verification.custom_code {
-                "must be given again: a code of the caller's own is not kept"
-            } else {
-                "must not be given: this verification's codes are made here"
-            };
-            return Err(InvalidField::new("code", rule));
-        }
-        let idempotency = self.claim(caller, "resend", |digest| {
-            digest(verification.id.as_bytes());
-            digest(verification.channel.as_str().as_bytes());
-            digest(own_code.as_ref().map_or("", Code::expose).as_bytes());
-        });
-        let same = if policy.same_code && own_code.is_none() { self.code_of(&verification) } else { None };
-        let code = match same {
-            // The same code keeps its end: it was issued once.
-            Some(code) => code,
-            None => {
-                verification.generation += 1;
-                verification.pepper_id = self.peppers.current.id();
-                verification.expires_at = (now + policy.life(verification.channel)).min(verification.created_at + LIFE_MAX);
-                let code = own_code.unwrap_or_else(|| derive(&self.peppers.current, &verification, policy.code_length));
-                verification.tag = self.peppers.current.tag(&verification.code_context(), &code);
-                code
-            }
-        };
-        let resend = Resend {
-            id: verification.id,
-            service: verification.service.clone(),
-            revision: verification.revision,
-            channel: verification.channel,
-            generation: verification.generation,
-            tag: verification.tag,
-            pepper_id: verification.pepper_id,
-            expires_at: verification.expires_at,
-            idempotency,
-            takes: self.send_limits(policy, caller, &verification),
-            sends: Arc::clone(&policy.sends),
-            origin: caller.origin(),
-            now,
-        };
-        Ok((resend, code))
-    }
-
-    /// Every limit on a message: taken together or not at all.
-    fn send_limits(&self, policy: &Policy, caller: &Caller, verification: &Verification) -> Vec<Take> {
-        let destination = &verification.destination;
-        let service = caller.service.as_bytes();
-        let subject = verification.subject.as_deref();
-        let mut takes = vec![
-            Take { key: verification.failures_key, name: LimitName::Failures, rule: Rule::Failures(policy.failures(subject.is_some())) },
-            Take {
-                key: sends_key(&caller.service, destination, subject),
-                name: LimitName::Destination,
-                rule: Rule::Windows(Arc::clone(&policy.sends)),
-            },
-            Take {
-                // Strangers cannot use up the share of people whom some caller has authenticated.
-                key: LimitName::DestinationAllServices.key(&[&destination.key(), &[u8::from(subject.is_some())]]),
-                name: LimitName::DestinationAllServices,
-                rule: Rule::Windows(Arc::clone(&self.destination_all_services)),
-            },
-            rate(LimitName::Service, policy.service_sends, &[service]),
-        ];
-        if let Some(country) = destination.country() {
-            takes.push(rate(LimitName::Country, policy.country_sends, &[service, country.as_str().as_bytes()]));
-        }
-        if let Some(ip) = caller.ip {
-            takes.push(rate(LimitName::IpSends, policy.ip_sends, &[service, &ip_key(ip)]));
-        }
-        takes
-    }
-
     /// Hands what was queued to the courier. `code` is that of verification `id`.
-    async fn sending(&self, sending: Sending, id: VerificationId, code: Code, queued_at: Timestamp, policy: &Arc<Policy>) -> Started {
+    async fn sending(
+        &self,
+        sending: Sending,
+        id: VerificationId,
+        code: Option<Code>,
+        policy: &Arc<Policy>,
+        wait: bool,
+    ) -> Result<Started, StoreError> {
         let started = match sending {
             Sending::Queued(verification, snapshot) => {
                 // A start that re-armed an earlier verification sends that one's code again.
-                let code = if verification.id == id { Some(code) } else { self.code_of(&verification) };
-                match code {
-                    Some(code) => self.dispatch(*verification, code, Some(queued_at), policy).await,
-                    None => self.give_up(&verification, Some(queued_at), "its code was made under a pepper that is gone").await,
+                let code = if verification.id == id { code } else { self.code_of(&verification) };
+                let (service, id) = (Arc::clone(&verification.service), verification.id);
+                let (noted, hears) = if wait { Some(oneshot::channel()).unzip() } else { (None, None) };
+                if code.is_none() && verification.code_by != CodeBy::Provider {
+                    self.give_up(&verification, "its code was made under a pepper that is gone").await;
+                } else {
+                    self.dispatch(*verification, code, policy, noted).await;
                 }
-                Started::Sending(snapshot)
+                Started::Sending(self.awaited(&service, id, hears).await?.unwrap_or(snapshot))
             }
             Sending::Replayed(snapshot) => Started::Sending(snapshot),
             Sending::Limited(limited) => Started::Limited(limited),
@@ -424,24 +357,33 @@ impl Engine {
             Sending::Ended(status) => Started::Ended(status),
         };
         self.metrics.started(&policy.service, &started);
-        started
+        Ok(started)
     }
 
-    async fn dispatch(&self, verification: Verification, code: Code, queued_at: Option<Timestamp>, policy: &Arc<Policy>) {
-        let parcel = Parcel { verification, code, queued_at, policy: Arc::clone(policy) };
+    /// The verification once it is known what became of its message; as far as it came when that takes too long.
+    async fn awaited(&self, service: &str, id: VerificationId, hears: Option<oneshot::Receiver<()>>) -> Result<Option<Snapshot>, StoreError> {
+        let Some(hears) = hears else { return Ok(None) };
+        // An error means that the message was given up, which is noted as well.
+        let _ = tokio::time::timeout(WAIT_MAX, hears).await;
+        Ok(self.get(service, id).await?.map(|(_, snapshot)| snapshot))
+    }
+
+    async fn dispatch(&self, verification: Verification, code: Option<Code>, policy: &Arc<Policy>, noted: Option<oneshot::Sender<()>>) {
+        let parcel = Parcel { verification, code, policy: Arc::clone(policy), noted };
         if let Err(QueueFull(parcel)) = self.courier.dispatch(parcel) {
-            self.give_up(&parcel.verification, queued_at, "too many messages are waiting").await;
+            self.give_up(&parcel.verification, "too many messages are waiting").await;
         }
     }
 
-    async fn give_up(&self, verification: &Verification, queued_at: Option<Timestamp>, cause: &str) {
+    async fn give_up(&self, verification: &Verification, cause: &str) {
         let result = Err(Undelivered { cause: cause.into(), perhaps_sent: false });
-        let delivered = Delivered { id: verification.id, message: verification.sends, queued_at, result, now: self.clock.now() };
+        let delivered = Delivered { id: verification.id, message: verification.sends, result, now: self.clock.now() };
         if let Err(error) = self.store.delivered(vec![delivered]).await {
             tracing::warn!(%error, verification = %verification.id, "a failed delivery could not be noted");
         }
     }
 
+    /// None: nobody could judge it.
     async fn judge(
         &self,
         caller: &Caller,
@@ -449,11 +391,21 @@ impl Engine {
         code: &Code,
         idempotency: Option<IdempotencyClaim>,
         now: Timestamp,
-    ) -> Result<Checked, StoreError> {
-        if self.compare(&verification, code) {
+    ) -> Result<Option<Checked>, StoreError> {
+        let right = match verification.code_by {
+            CodeBy::Server | CodeBy::Caller => self.compare(&verification, code),
+            CodeBy::Provider => match self.courier.judge(&verification, code).await {
+                Ok(verdict) => verdict == ProviderVerdict::Approved,
+                Err(error) => {
+                    tracing::warn!(%error, verification = %verification.id, "a check was not judged");
+                    return Ok(None);
+                }
+            },
+        };
+        if right {
             let approve = Approve { id: verification.id, generation: verification.generation, idempotency, origin: caller.origin(), now };
             if self.store.approve(approve).await? {
-                return Ok(Checked { id: verification.id, status: Status::Approved, valid: true, attempts_left: 0 });
+                return Ok(Some(Checked { id: verification.id, status: Status::Approved, valid: true, attempts_left: 0 }));
             }
             // Another check with the right code was quicker, or it was canceled, or a resend replaced the code.
             if let Some((moved, _)) = self.store.get(&caller.service, verification.id).await? {
@@ -464,7 +416,7 @@ impl Engine {
         if let Some(claim) = idempotency {
             self.store.answered(claim, checked.clone()).await?;
         }
-        Ok(checked)
+        Ok(Some(checked))
     }
 
     fn compare(&self, verification: &Verification, code: &Code) -> bool {
@@ -484,9 +436,11 @@ impl Engine {
     }
 
     /// The code that a verification's newest message carried, made again; none for a caller's own, or without its pepper.
-    fn code_of(&self, verification: &Verification) -> Option<Code> {
-        if verification.custom_code {
-            return self.test_destinations.get(verification.destination.canonical()).cloned();
+    pub(super) fn code_of(&self, verification: &Verification) -> Option<Code> {
+        match verification.code_by {
+            CodeBy::Server => {}
+            CodeBy::Caller => return self.test_destinations.get(verification.destination.canonical()).cloned(),
+            CodeBy::Provider => return None,
         }
         let pepper = self.peppers.by_id(verification.pepper_id)?;
         // The length may have been configured anew since: the tag tells which one it was.
@@ -495,101 +449,12 @@ impl Engine {
             .map(|length| derive(pepper, verification, length))
             .find(|code| pepper.tag(&verification.code_context(), code).matches(&verification.tag))
     }
-
-    fn target(&self, policy: &Policy, which: Which) -> Result<Target, InvalidField> {
-        match which {
-            Which::Id(id) => Ok(Target::Id(id)),
-            Which::To { to, purpose } => {
-                let destination = self.destination(policy, &to)?.key();
-                Ok(Target::Newest { purpose: request::purpose(purpose)?, destination })
-            }
-        }
-    }
-
-    fn channel(&self, destination: &Destination, wanted: Option<Channel>) -> Result<Channel, InvalidField> {
-        let channel = wanted.unwrap_or_else(|| Channel::usual(destination));
-        if !channel.reaches(destination) {
-            return Err(InvalidField::new("channel", "does not reach this kind of destination"));
-        }
-        if !self.courier.serves(channel) {
-            return Err(InvalidField::new("channel", "has no configured provider"));
-        }
-        Ok(channel)
-    }
-
-    fn own_code(&self, policy: &Policy, code: Option<Code>) -> Result<Option<Code>, InvalidField> {
-        match code {
-            Some(_) if !policy.custom_code => {
-                Err(InvalidField::new("code", "must not be given: this service makes its own codes (custom_code)"))
-            }
-            Some(code) if code.expose().len() < usize::from(policy.code_length) => {
-                Err(InvalidField::new("code", format!("must have at least {} digits in this service", policy.code_length)))
-            }
-            code => Ok(code),
-        }
-    }
-
-    /// The payload's digest is keyed: it covers a code, and a plain hash of that could be undone (OTP-07).
-    fn claim(&self, caller: &Caller, operation: &str, fields: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Option<IdempotencyClaim> {
-        let idempotency_key = caller.idempotency_key.as_ref()?;
-        let mut key = Sha256::new();
-        for part in [caller.service.as_bytes(), operation.as_bytes(), idempotency_key.as_bytes()] {
-            key.update((part.len() as u32).to_be_bytes());
-            key.update(part);
-        }
-        let payload = self.peppers.current.digest(b"countersign payload\0", fields);
-        Some(IdempotencyClaim { key: key.finalize().into(), payload })
-    }
-
-    fn new_id(&self, now: Timestamp) -> VerificationId {
-        uuid::Builder::from_unix_timestamp_millis(now.0.max(0) as u64, &self.random()).into_uuid()
-    }
-
-    fn random<const BYTES: usize>(&self) -> [u8; BYTES] {
-        let mut bytes = [0; BYTES];
-        self.entropy.fill(&mut bytes);
-        bytes
-    }
 }
 
-fn derive(pepper: &Pepper, verification: &Verification, length: u8) -> Code {
+pub(super) fn derive(pepper: &Pepper, verification: &Verification, length: u8) -> Code {
     pepper.derive_code(&verification.seed, &verification.code_context(), length)
 }
 
 fn standing(verification: &Verification, now: Timestamp) -> Checked {
     Checked { id: verification.id, status: verification.status_at(now), valid: false, attempts_left: verification.attempts_left(now) }
-}
-
-fn rate(name: LimitName, quota: crate::verification::limit::Quota, parts: &[&[u8]]) -> Take {
-    Take { key: name.key(parts), name, rule: Rule::Rate(quota) }
-}
-
-/// An address as limits count it: IPv4 whole, IPv6 by its /64, and an IPv4-mapped one as the IPv4 that it is (ATT-10).
-pub fn ip_key(ip: IpAddr) -> [u8; 8] {
-    match ip.to_canonical() {
-        IpAddr::V4(address) => {
-            let [first, second, third, fourth] = address.octets();
-            [0, 0, 0, 4, first, second, third, fourth]
-        }
-        IpAddr::V6(address) => {
-            let mut network = [0; 8];
-            network.copy_from_slice(&address.octets()[..8]);
-            network
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::ip_key;
-
-    /// ATT-10, A32.
-    #[test]
-    fn addresses_are_counted_by_network() {
-        let key = |text: &str| ip_key(text.parse().expect("an address"));
-        assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
-        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
-        assert_eq!(key("::ffff:192.0.2.7"), key("192.0.2.7"));
-        assert_ne!(key("192.0.2.7"), key("192.0.2.8"));
-    }
 }

@@ -107,7 +107,9 @@ pub enum Delivery {
     Queued,
     /// A provider took it.
     Sent,
-    /// No provider took it. The wait before a resend is lifted.
+    /// It arrived: a receipt says so.
+    Delivered,
+    /// No provider took it, or a receipt says that it never arrived. The wait before a resend is lifted.
     Failed,
 }
 
@@ -117,13 +119,47 @@ impl Delivery {
         match self {
             Delivery::Queued => "queued",
             Delivery::Sent => "sent",
+            Delivery::Delivered => "delivered",
             Delivery::Failed => "failed",
         }
     }
 
     /// The delivery of that name.
     pub fn parse(name: &str) -> Option<Delivery> {
-        [Delivery::Queued, Delivery::Sent, Delivery::Failed].into_iter().find(|delivery| delivery.as_str() == name)
+        let all = [Delivery::Queued, Delivery::Sent, Delivery::Delivered, Delivery::Failed];
+        all.into_iter().find(|delivery| delivery.as_str() == name)
+    }
+
+    /// Whether it may still become `next`: states only move forward, however late or often a receipt comes (OPS-04).
+    pub fn may_become(self, next: Delivery) -> bool {
+        matches!((self, next), (Delivery::Queued, Delivery::Sent) | (Delivery::Queued | Delivery::Sent, Delivery::Delivered | Delivery::Failed))
+    }
+}
+
+/// Who made the code, and so who can make it again and who judges it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodeBy {
+    /// This server: derived, so it can be sent again, and compared here.
+    Server,
+    /// The caller: compared here, but not kept.
+    Caller,
+    /// The provider: never seen here, and the provider is asked.
+    Provider,
+}
+
+impl CodeBy {
+    /// The name in rows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CodeBy::Server => "server",
+            CodeBy::Caller => "caller",
+            CodeBy::Provider => "provider",
+        }
+    }
+
+    /// The one of that name.
+    pub fn parse(name: &str) -> Option<CodeBy> {
+        [CodeBy::Server, CodeBy::Caller, CodeBy::Provider].into_iter().find(|by| by.as_str() == name)
     }
 }
 
@@ -165,12 +201,14 @@ pub struct Verification {
     pub pepper_id: u32,
     /// What the code is compared with.
     pub tag: Tag,
-    /// The caller chose the code, so it cannot be derived again.
-    pub custom_code: bool,
+    /// Who made the code.
+    pub code_by: CodeBy,
     /// Bucket of wrong codes in a row: the subject's, or else the destination's.
     pub failures_key: BucketKey,
     /// When it began.
     pub created_at: Timestamp,
+    /// When the newest message was queued, which is when it took from its limits.
+    pub queued_at: Timestamp,
     /// When the newest code dies.
     pub expires_at: Timestamp,
     /// When it was approved or canceled.
@@ -198,6 +236,13 @@ impl Verification {
         match self.status_at(now) {
             Status::Pending => self.max_attempts.saturating_sub(self.attempts),
             _ => 0,
+        }
+    }
+
+    /// Another message is queued: what became of the last one is history. A provider that made the code is still the one to ask.
+    pub fn forget_delivery(&mut self) {
+        if self.code_by != CodeBy::Provider {
+            self.delivered_by = None;
         }
     }
 
@@ -241,7 +286,10 @@ pub enum EventKind {
     /// A provider took the message.
     #[serde(rename = "verification.sent")]
     Sent,
-    /// No provider took the message.
+    /// A receipt says that the message arrived.
+    #[serde(rename = "verification.delivered")]
+    Delivered,
+    /// No provider took the message, or a receipt says that it never arrived.
     #[serde(rename = "verification.delivery_failed")]
     DeliveryFailed,
     /// A check was counted. What follows it, if anything, says that it was right.
@@ -266,10 +314,11 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind: a test holds the names of rows and of JSON together.
-    pub const ALL: [EventKind; 10] = [
+    pub const ALL: [EventKind; 11] = [
         EventKind::Started,
         EventKind::Resent,
         EventKind::Sent,
+        EventKind::Delivered,
         EventKind::DeliveryFailed,
         EventKind::Checked,
         EventKind::Approved,
@@ -285,6 +334,7 @@ impl EventKind {
             EventKind::Started => "verification.started",
             EventKind::Resent => "verification.resent",
             EventKind::Sent => "verification.sent",
+            EventKind::Delivered => "verification.delivered",
             EventKind::DeliveryFailed => "verification.delivery_failed",
             EventKind::Checked => "verification.checked",
             EventKind::Approved => "verification.approved",

@@ -62,6 +62,8 @@ pub struct Policy {
     pub soft_failures: u32,
     /// Wrong codes in a row before the bucket closes.
     pub hard_failures: u32,
+    /// Channels in the order in which a message that fails goes on; empty: it does not.
+    pub channel_fallback: Vec<Channel>,
     /// The operator's texts by locale.
     pub templates: BTreeMap<String, String>,
 }
@@ -86,6 +88,10 @@ impl Policy {
         within("max_checks", u64::from(self.max_checks), 3, 5, "checks")?;
         for wait in &self.sends.waits {
             within_time("resend_waits", *wait, 30 * SECOND, 10 * MINUTE)?;
+        }
+        let fallback = &self.channel_fallback;
+        if (1..fallback.len()).any(|at| fallback[..at].contains(&fallback[at])) {
+            return Err(PolicyError { key: "channel_fallback".into(), rule: "must name each channel once".into() });
         }
         if self.sends.quotas.is_empty() {
             return Err(PolicyError { key: "limits.destination".into(), rule: "must name at least one limit".into() });
@@ -112,6 +118,13 @@ impl Policy {
     /// Life of a code on that channel.
     pub fn life(&self, channel: Channel) -> Duration {
         self.code_life.get(channel.as_str()).copied().unwrap_or(5 * MINUTE)
+    }
+
+    /// Where a message goes that failed on that channel; none: nowhere.
+    pub fn channel_after(&self, channel: Channel) -> Option<Channel> {
+        let mut order = self.channel_fallback.iter();
+        order.by_ref().find(|&&failed| failed == channel)?;
+        order.next().copied()
     }
 
     /// The gate on failures; a subject's stays closed until it is released.

@@ -46,6 +46,10 @@ pub struct StartBody {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, min_length = 1, max_length = 128)]
     pub subject: Option<String>,
+    /// Answer only once it is known what became of the message (`delivery`, `message_id`), or after 12 s. Left out: at once.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub wait: bool,
     /// Your own notes, at most 20 pairs; given back with the verification.
     #[serde(default, deserialize_with = "unique_metadata")]
     #[schema(value_type = BTreeMap<String, String>)]
@@ -101,6 +105,10 @@ pub struct ResendBody {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, value_type = String, format = "ip", example = "203.0.113.9")]
     pub ip: Option<IpAddr>,
+    /// Answer only once it is known what became of the message, or after 12 s. Left out: at once.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub wait: bool,
 }
 
 /// Forgive the wrong codes of a destination, or of a subject.
@@ -149,6 +157,14 @@ pub struct VerificationBody {
     pub sends_left: u32,
     /// How far the newest message got.
     pub delivery: Delivery,
+    /// The provider that took it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "twilio")]
+    pub provider: Option<String>,
+    /// The provider's own name for the message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "SM0123456789abcdef0123456789abcdef")]
+    pub message_id: Option<String>,
     /// Your own notes.
     pub metadata: BTreeMap<String, String>,
 }
@@ -220,6 +236,7 @@ pub struct ReleasedBody {
 
 impl From<Snapshot> for VerificationBody {
     fn from(snapshot: Snapshot) -> VerificationBody {
+        let (provider, message_id) = snapshot.delivered_by.unzip();
         VerificationBody {
             id: snapshot.id,
             to: snapshot.to,
@@ -232,6 +249,8 @@ impl From<Snapshot> for VerificationBody {
             attempts_left: snapshot.attempts_left,
             sends_left: snapshot.sends_left,
             delivery: snapshot.delivery,
+            provider,
+            message_id,
             metadata: snapshot.metadata,
         }
     }

@@ -55,7 +55,7 @@ pub async fn start(
         subject: body.subject,
         metadata: body.metadata,
     };
-    let snapshot = sending(app.engine.start(&caller, request).await?)?;
+    let snapshot = sending(app.engine.start(&caller, request, body.wait).await?)?;
     let location = format!("/v1/verifications/{}", snapshot.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(VerificationBody::from(snapshot))))
 }
@@ -164,7 +164,7 @@ pub async fn resend(
     StrictJson(body): StrictJson<ResendBody>,
 ) -> Result<Json<VerificationBody>, Problem> {
     let caller = caller.caller(Scope::Write, body.ip)?;
-    let started = app.engine.resend(&caller, id, body.channel, body.code.map(|code| code.0)).await?;
+    let started = app.engine.resend(&caller, id, body.channel, body.code.map(|code| code.0), body.wait).await?;
     sending(started).map(|snapshot| Json(snapshot.into()))
 }
 
@@ -239,6 +239,10 @@ fn judged(verdict: Verdict) -> Result<Checked, Problem> {
         Verdict::NotFound => Err(Problem::new(ProblemCode::NotFound)),
         Verdict::Limited(limited) => Err(limited.into()),
         Verdict::Invalid(invalid) => Err(invalid.into()),
+        Verdict::NotJudged => {
+            let detail = "The provider that made the code does not answer.";
+            Err(Problem::new(ProblemCode::Unavailable).detail(detail).retry_after(std::time::Duration::from_secs(2)))
+        }
         Verdict::IdempotencyKeyInFlight => {
             Err(Problem::new(ProblemCode::IdempotencyKeyInFlight).retry_after(std::time::Duration::from_secs(1)))
         }

@@ -4,14 +4,17 @@
 //! reading before writing is safe here, and here only: a store that others write to at the same time needs guarded
 //! statements instead (architecture: "count first; guard every state change and look at the row count").
 
+use std::collections::HashMap;
+
 use crate::clock::Timestamp;
 use crate::verification::buckets::Buckets;
 use crate::verification::limit::{Bucket, BucketKey, LimitName, Rule, SendRule, Take};
-use crate::verification::model::{Delivery, Event, EventKind, Origin, Status, Verification, VerificationId};
+use crate::verification::model::{CodeBy, Delivery, Event, EventKind, Origin, Status, Verification, VerificationId};
 use crate::verification::sharded::Sharded;
 use crate::verification::store::{
-    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Resend, Sending, Snapshot, Start, StoreError,
-    Target,
+    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Receipt, ReceiptState, Resend, Sending,
+    Snapshot, Start, StoreError, Target,
+    Undelivered,
 };
 
 /// How long an answer is kept for its idempotency key.
@@ -46,9 +49,13 @@ pub trait Rows {
     fn keep_idempotency(&mut self, key: &[u8; 32], row: &IdempotencyRow) -> Result<(), StoreError>;
 }
 
-/// Pending verifications by service, purpose and destination, oldest first. Rebuilt from the rows at start.
+/// Pending verifications by service, purpose and destination, oldest first; and those whose code a provider made, by the
+/// provider's reference. Rebuilt from the rows at start.
 #[derive(Debug, Default)]
-pub struct PendingIndex(Sharded<Vec<(VerificationId, Timestamp)>>);
+pub struct PendingIndex {
+    by_destination: Sharded<Vec<(VerificationId, Timestamp)>>,
+    by_reference: HashMap<String, (VerificationId, Timestamp)>,
+}
 
 impl PendingIndex {
     fn key(service: &str, purpose: &str, destination: &[u8; 16]) -> BucketKey {
@@ -58,7 +65,10 @@ impl PendingIndex {
     /// Enters a verification, or moves its end.
     pub fn enter(&mut self, verification: &Verification) {
         let key = Self::key(&verification.service, &verification.purpose, &verification.destination.key());
-        let ids = self.0.entry(key);
+        if let (CodeBy::Provider, Some((_, reference))) = (verification.code_by, &verification.delivered_by) {
+            self.by_reference.insert(reference.clone(), (verification.id, verification.expires_at));
+        }
+        let ids = self.by_destination.entry(key);
         // Nearly always one: no room for more until more come.
         ids.reserve_exact(1);
         match ids.iter_mut().find(|(id, _)| *id == verification.id) {
@@ -68,23 +78,38 @@ impl PendingIndex {
     }
 
     fn newest_first(&self, service: &str, purpose: &str, destination: &[u8; 16]) -> Vec<VerificationId> {
-        let ids = self.0.get(&Self::key(service, purpose, destination));
+        let ids = self.by_destination.get(&Self::key(service, purpose, destination));
         ids.into_iter().flatten().rev().map(|(id, _)| *id).collect()
+    }
+
+    /// Enters a provider's reference, unless it is another one's.
+    fn refers(&mut self, reference: &str, verification: &Verification) -> bool {
+        match self.by_reference.get(reference) {
+            Some((holder, expires_at)) if *holder != verification.id && *expires_at > verification.queued_at => false,
+            _ => {
+                self.by_reference.insert(reference.to_owned(), (verification.id, verification.expires_at));
+                true
+            }
+        }
     }
 
     fn remove(&mut self, verification: &Verification) {
         let key = Self::key(&verification.service, &verification.purpose, &verification.destination.key());
-        if let Some(ids) = self.0.get_mut(&key) {
+        if let Some((_, reference)) = &verification.delivered_by {
+            self.by_reference.remove(reference);
+        }
+        if let Some(ids) = self.by_destination.get_mut(&key) {
             ids.retain(|(id, _)| *id != verification.id);
             if ids.is_empty() {
-                self.0.remove(&key);
+                self.by_destination.remove(&key);
             }
         }
     }
 
     /// Forgets what has expired, in one shard; call it again and again.
     pub fn tidy(&mut self, now: Timestamp) {
-        self.0.tidy(|_, ids| {
+        self.by_reference.retain(|_, (_, expires_at)| *expires_at > now);
+        self.by_destination.tidy(|_, ids| {
             ids.retain(|(_, expires_at)| *expires_at > now);
             !ids.is_empty()
         });
@@ -116,7 +141,7 @@ impl<R: Rows> Ledger<R> {
             }
         }
         // A caller's own code cannot be made again, and a person's verification is not joined to a stranger's.
-        let joins = |armed: &Verification| !armed.custom_code && armed.subject == verification.subject;
+        let joins = |armed: &Verification| armed.code_by != CodeBy::Caller && armed.code_by == verification.code_by && armed.subject == verification.subject;
         let armed = if rearm { self.newest_pending(&verification, now)?.filter(joins) } else { None };
         if let Err(limited) = self.buckets.take_all(&takes, now) {
             return Ok(Sending::Limited(limited));
@@ -126,6 +151,8 @@ impl<R: Rows> Ledger<R> {
                 armed.sends += 1;
                 armed.channel = verification.channel;
                 armed.delivery = Delivery::Queued;
+                armed.forget_delivery();
+                armed.queued_at = now;
                 self.changed(&mut armed, EventKind::Resent, &origin, None, now)?;
                 Box::new(armed)
             }
@@ -171,6 +198,8 @@ impl<R: Rows> Ledger<R> {
         verification.expires_at = resend.expires_at;
         verification.sends += 1;
         verification.delivery = Delivery::Queued;
+        verification.forget_delivery();
+        verification.queued_at = now;
         self.pending.enter(&verification);
         self.changed(&mut verification, EventKind::Resent, &resend.origin, None, now)?;
         let snapshot = self.snapshot(&verification, &resend.sends, now);
@@ -271,25 +300,71 @@ impl<R: Rows> Ledger<R> {
 
     fn delivered(&mut self, delivered: Delivered) -> Result<bool, StoreError> {
         let Some(mut verification) = self.rows.get(delivered.id)? else { return Ok(false) };
-        if verification.sends != delivered.message || verification.delivery != Delivery::Queued {
+        let noted = verification.delivery != Delivery::Queued && verification.delivered_by.is_some();
+        if verification.sends != delivered.message || noted {
             return Ok(false);
         }
-        let (kind, detail) = match delivered.result {
+        let (kind, detail) = match self.one_code_each(&verification, delivered.result) {
             Ok((provider, reference)) => {
-                verification.delivery = Delivery::Sent;
+                // A quick receipt may have been here before.
+                if verification.delivery.may_become(Delivery::Sent) {
+                    verification.delivery = Delivery::Sent;
+                }
                 verification.delivered_by = Some((provider.clone(), reference));
                 (EventKind::Sent, provider)
             }
             Err(undelivered) => {
+                if !verification.delivery.may_become(Delivery::Failed) {
+                    return Ok(false);
+                }
                 verification.delivery = Delivery::Failed;
-                if let (false, Some(queued_at)) = (undelivered.perhaps_sent, delivered.queued_at) {
-                    self.buckets.give_back(verification.sends_key(), queued_at);
+                if !undelivered.perhaps_sent {
+                    self.buckets.give_back(verification.sends_key(), verification.queued_at);
                 }
                 (EventKind::DeliveryFailed, undelivered.cause)
             }
         };
         self.changed(&mut verification, kind, &Origin::default(), Some(detail), delivered.now)?;
         Ok(true)
+    }
+
+    /// A provider that makes the codes gives a second verification of one destination the code of the first, and says so by
+    /// giving both the same reference. The second must not pass on the first one's code.
+    fn one_code_each(
+        &mut self,
+        verification: &Verification,
+        result: Result<(String, String), Undelivered>,
+    ) -> Result<(String, String), Undelivered> {
+        if verification.code_by != CodeBy::Provider {
+            return result;
+        }
+        let (provider, reference) = result?;
+        if self.pending.refers(&reference, verification) {
+            Ok((provider, reference))
+        } else {
+            let cause = format!("{provider} sent the code of another verification to this destination again");
+            Err(Undelivered { cause, perhaps_sent: true })
+        }
+    }
+
+    /// See [`crate::verification::Store::receipt`].
+    pub fn receipt(&mut self, receipt: Receipt) -> Result<Option<Box<Verification>>, StoreError> {
+        let Some(mut verification) = self.rows.get(receipt.id)? else { return Ok(None) };
+        let (kind, next) = match receipt.state {
+            ReceiptState::Underway => (EventKind::Sent, Delivery::Sent),
+            ReceiptState::Delivered => (EventKind::Delivered, Delivery::Delivered),
+            ReceiptState::Failed => (EventKind::DeliveryFailed, Delivery::Failed),
+        };
+        if verification.sends != receipt.message || !verification.delivery.may_become(next) {
+            return Ok(None);
+        }
+        verification.delivery = next;
+        if next == Delivery::Failed {
+            // The person waits for nothing: another message may go out at once.
+            self.buckets.give_back(verification.sends_key(), verification.queued_at);
+        }
+        self.changed(&mut verification, kind, &Origin::default(), Some(receipt.detail), receipt.now)?;
+        Ok(Some(Box::new(verification)))
     }
 
     /// See [`crate::verification::Store::release`].

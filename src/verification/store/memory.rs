@@ -10,7 +10,7 @@ use crate::verification::limit::{Bucket, BucketKey};
 use crate::verification::model::{Delivery, Event, Origin, Status, Verification, VerificationId};
 use crate::verification::store::ledger::{IDEMPOTENCY_LIFE, IdempotencyRow, Ledger, Rows};
 use crate::verification::store::{
-    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, EventSink, IdempotencyClaim, Resend, Sending, Start, Store,
+    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, EventSink, IdempotencyClaim, Receipt, Resend, Sending, Start, Store,
     StoreError,
 };
 
@@ -104,6 +104,10 @@ impl Store for MemoryStore {
 
     async fn delivered(&self, delivered: Vec<Delivered>) -> Result<usize, StoreError> {
         self.run(|ledger| ledger.delivered_all(delivered))
+    }
+
+    async fn receipt(&self, receipt: Receipt) -> Result<Option<Box<Verification>>, StoreError> {
+        self.run(move |ledger| ledger.receipt(receipt))
     }
 
     async fn release(&self, failures: BucketKey, event: Event) -> Result<bool, StoreError> {

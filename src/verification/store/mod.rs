@@ -60,6 +60,9 @@ pub struct Snapshot {
     pub sends_left: u32,
     /// How far the newest message got.
     pub delivery: Delivery,
+    /// The provider that took it, and the provider's reference.
+    #[serde(default)]
+    pub delivered_by: Option<(String, String)>,
     /// The caller's own notes.
     pub metadata: Metadata,
 }
@@ -80,6 +83,7 @@ impl Snapshot {
             attempts_left: verification.attempts_left(now),
             sends_left,
             delivery: verification.delivery,
+            delivered_by: verification.delivered_by.clone(),
             metadata: verification.metadata.clone(),
         }
     }
@@ -250,8 +254,6 @@ pub struct Delivered {
     pub id: VerificationId,
     /// Number of the message (`sends` when it was queued): an older one's fate does not overwrite a newer one's.
     pub message: u32,
-    /// When it was queued, which is when it took from its limits; unknown after a restart.
-    pub queued_at: Option<Timestamp>,
     /// The provider and its reference, or why not.
     pub result: Result<(String, String), Undelivered>,
     /// The time now.
@@ -265,6 +267,32 @@ pub struct Undelivered {
     pub cause: String,
     /// It may have been sent all the same: the limits keep what it took.
     pub perhaps_sent: bool,
+}
+
+/// What a provider says later of a message that it took.
+#[derive(Debug, Clone)]
+pub struct Receipt {
+    /// Which.
+    pub id: VerificationId,
+    /// Number of the message.
+    pub message: u32,
+    /// How far it got.
+    pub state: ReceiptState,
+    /// Who says so, and the provider's code and our plain cause: for the timeline.
+    pub detail: String,
+    /// The time now.
+    pub now: Timestamp,
+}
+
+/// How far a message got, by a receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReceiptState {
+    /// The carrier has it, or the provider tells nothing more.
+    Underway,
+    /// It arrived.
+    Delivered,
+    /// It never will.
+    Failed,
 }
 
 /// What came of a cancel.
@@ -301,6 +329,9 @@ pub trait Store: Send + Sync {
     async fn cancel(&self, service: &str, id: VerificationId, origin: Origin, now: Timestamp) -> Result<CancelOutcome, StoreError>;
     /// Queued → sent or failed, for each. The number of those that a newer message had not made irrelevant.
     async fn delivered(&self, delivered: Vec<Delivered>) -> Result<usize, StoreError>;
+    /// Notes a receipt: forward only, duplicates and late ones change nothing. The verification where it stands now, if the
+    /// receipt changed it; none if it did not.
+    async fn receipt(&self, receipt: Receipt) -> Result<Option<Box<Verification>>, StoreError>;
     /// Forgives the failures of a bucket. False when there were none.
     async fn release(&self, failures: BucketKey, event: Event) -> Result<bool, StoreError>;
     /// One verification of a service, and the bucket of its destination's messages.

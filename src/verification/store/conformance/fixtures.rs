@@ -11,7 +11,7 @@ use crate::db::Synchronous;
 use crate::secret::Tag;
 use crate::verification::destination::Destination;
 use crate::verification::limit::{FailureRule, LimitName, Quota, Rule, SendRule, Take};
-use crate::verification::model::{Channel, Delivery, Origin, Status, Verification, VerificationId, failures_key};
+use crate::verification::model::{Channel, CodeBy, Delivery, Origin, Status, Verification, VerificationId, failures_key};
 use crate::verification::store::sqlite::SqliteStore;
 use crate::verification::store::{Approve, Attempt, IdempotencyClaim, Resend, Start, Store, Target};
 
@@ -67,8 +67,9 @@ pub fn verification(number: u32, to: u32) -> Verification {
         seed: [number as u8; 16],
         pepper_id: 7,
         tag: Tag([9; 32]),
-        custom_code: false,
+        code_by: CodeBy::Server,
         created_at,
+        queued_at: created_at,
         expires_at: created_at + LIFE,
         ended_at: None,
         delivery: Delivery::Queued,

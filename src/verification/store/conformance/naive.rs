@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::verification::limit::{Bucket, BucketKey};
 use crate::verification::model::{Event, Origin, Status, Verification, VerificationId};
 use crate::verification::store::{
-    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Resend, Sending, Snapshot, Start, Store,
+    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Receipt, Resend, Sending, Snapshot, Start, Store,
     StoreError, Target,
 };
 
@@ -97,6 +97,10 @@ impl Store for NaiveStore {
 
     async fn delivered(&self, _: Vec<Delivered>) -> Result<usize, StoreError> {
         Err(StoreError::Closed)
+    }
+
+    async fn receipt(&self, _: Receipt) -> Result<Option<Box<Verification>>, StoreError> {
+        Ok(None)
     }
 
     async fn release(&self, _: BucketKey, _: Event) -> Result<bool, StoreError> {

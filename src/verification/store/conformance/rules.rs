@@ -233,7 +233,7 @@ pub async fn a_rearmed_start_keeps_its_id(store: Arc<dyn Store>) -> Outcome {
 }
 
 fn fate(verification: &Verification, message: u32, result: Result<(String, String), Undelivered>) -> Vec<Delivered> {
-    vec![Delivered { id: verification.id, message, queued_at: Some(verification.created_at), result, now: NOW }]
+    vec![Delivered { id: verification.id, message, result, now: NOW }]
 }
 
 fn lost(cause: &str) -> Result<(String, String), Undelivered> {

@@ -25,7 +25,7 @@ use crate::verification::model::{Delivery, Event, Origin, Verification, Verifica
 use crate::verification::policy::LIFE_MAX;
 use crate::verification::store::ledger::Ledger;
 use crate::verification::store::{
-    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, EventSink, IdempotencyClaim, Resend, Sending, Start, Store,
+    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, EventSink, IdempotencyClaim, Receipt, Resend, Sending, Start, Store,
     StoreError,
 };
 
@@ -139,6 +139,10 @@ impl Store for SqliteStore {
 
     async fn delivered(&self, delivered: Vec<Delivered>) -> Result<usize, StoreError> {
         self.run(|ledger| ledger.delivered_all(delivered)).await
+    }
+
+    async fn receipt(&self, receipt: Receipt) -> Result<Option<Box<Verification>>, StoreError> {
+        self.run(move |ledger| ledger.receipt(receipt)).await
     }
 
     async fn release(&self, failures: BucketKey, event: Event) -> Result<bool, StoreError> {

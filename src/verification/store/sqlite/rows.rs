@@ -11,15 +11,16 @@ use crate::clock::Timestamp;
 use crate::secret::Tag;
 use crate::verification::destination::{Country, Destination};
 use crate::verification::limit::LimitName;
-use crate::verification::model::{Channel, Delivery, Event, EventKind, Metadata, Origin, Status, Verification, VerificationId};
+use crate::verification::model::{Channel, CodeBy, Delivery, Event, EventKind, Metadata, Origin, Status, Verification, VerificationId};
 use crate::verification::store::StoreError;
 use crate::verification::store::ledger::{IdempotencyRow, Rows, database};
 
-/// A verification where it stands: its row, and the newest of its events.
-const STANDING: &str = "SELECT id, service, purpose, destination, country, subject, locale, max_attempts, seed, custom_code, \
-    failures_key, created_at, metadata, revision, status, channel, generation, sends, attempts, pepper_id, tag, expires_at, ended_at, \
+/// Verifications, each with its events in their order: a row for each event.
+const HISTORY: &str = "SELECT id, service, purpose, destination, country, subject, locale, max_attempts, seed, code_by, failures_key, \
+    created_at, metadata, verification.channel, verification.pepper_id, verification.tag, verification.expires_at, \
+    revision, status, event.channel, generation, sends, attempts, event.pepper_id, event.tag, queued_at, event.expires_at, ended_at, \
     delivery, provider, reference \
-    FROM verification JOIN event ON about = id AND revision = (SELECT MAX(revision) FROM event WHERE about = id)";
+    FROM verification JOIN event ON about = id";
 
 /// A value in the database that this version cannot read.
 #[derive(Debug, thiserror::Error)]
@@ -47,9 +48,9 @@ pub struct SqliteRows<'connection> {
 impl SqliteRows<'_> {
     /// Rows over a connection that nobody else writes through.
     pub fn new(connection: &Connection) -> Result<SqliteRows<'_>, StoreError> {
-        let insert = connection.prepare("INSERT INTO verification VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)");
+        let insert = connection.prepare("INSERT INTO verification VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)");
         let append = connection.prepare(
-            "INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+            "INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
         );
         Ok(SqliteRows {
             connection,
@@ -113,17 +114,27 @@ impl Rows for SqliteRows<'_> {
             row.locale,
             row.max_attempts,
             row.seed,
-            row.custom_code,
+            row.code_by.as_str(),
             row.failures_key,
             row.created_at.0,
             metadata,
+            row.channel.as_str(),
+            row.pepper_id,
+            row.tag.0,
+            row.expires_at.0,
         ]);
         inserted.map(drop).map_err(database)
     }
 
     /// Fails where another process appended first (the lock on the file was circumvented): nothing of the batch may stand.
     fn append(&mut self, row: &Verification, event: &Event) -> Result<(), StoreError> {
-        let (provider, reference) = row.delivered_by.as_ref().map(|(provider, reference)| (provider, reference)).unzip();
+        let known = self.recent.get(&row.id);
+        // What the row says already, or what was so before, is not said again.
+        let is_new = row.revision == 0;
+        let changed = |differs: fn(&Verification, &Verification) -> bool| !is_new && known.is_none_or(|known| differs(known, row));
+        let recoded = changed(|known, row| known.generation != row.generation);
+        let delivered = changed(|known, row| known.delivered_by != row.delivered_by);
+        let (provider, reference) = row.delivered_by.as_ref().filter(|_| delivered).map(|(provider, reference)| (provider, reference)).unzip();
         let appended = self.append.execute(params![
             event.about.as_bytes(),
             event.revision,
@@ -132,16 +143,17 @@ impl Rows for SqliteRows<'_> {
             event.origin.client.as_ref().map(Uuid::as_bytes),
             event.origin.ip.map(|ip| ip.to_string()),
             event.detail,
-            row.status.as_str(),
-            row.channel.as_str(),
-            row.generation,
-            row.sends,
-            row.attempts,
-            row.pepper_id,
-            row.tag.0,
-            row.expires_at.0,
+            changed(|known, row| known.status != row.status).then(|| row.status.as_str()),
+            changed(|known, row| known.channel != row.channel).then(|| row.channel.as_str()),
+            recoded.then_some(row.generation),
+            changed(|known, row| known.sends != row.sends).then_some(row.sends),
+            changed(|known, row| known.attempts != row.attempts).then_some(row.attempts),
+            recoded.then_some(row.pepper_id),
+            recoded.then_some(row.tag.0),
+            changed(|known, row| known.queued_at != row.queued_at).then_some(row.queued_at.0),
+            changed(|known, row| known.expires_at != row.expires_at).then_some(row.expires_at.0),
             row.ended_at.map(|at| at.0),
-            row.delivery.as_str(),
+            changed(|known, row| known.delivery != row.delivery).then(|| row.delivery.as_str()),
             provider,
             reference,
         ]);
@@ -193,17 +205,43 @@ pub fn insert_event(connection: &Connection, event: &Event) -> Result<(), StoreE
 
 /// One verification.
 pub fn get(connection: &Connection, id: VerificationId) -> Result<Option<Verification>, StoreError> {
-    static SELECT: LazyLock<String> = LazyLock::new(|| format!("{STANDING} WHERE id = ?1"));
+    static SELECT: LazyLock<String> = LazyLock::new(|| format!("{HISTORY} WHERE id = ?1 ORDER BY revision"));
     let mut statement = connection.prepare_cached(&SELECT).map_err(database)?;
-    statement.query_row([id.as_bytes()], read).optional().map_err(database)
+    let mut found = None;
+    statement.query([id.as_bytes()]).and_then(|rows| standing(rows, |row| found = Some(row))).map_err(database)?;
+    Ok(found)
 }
 
 /// Pending verifications that began at or after `from` and live at `now`, oldest first.
 pub fn pending(connection: &Connection, from: VerificationId, now: Timestamp) -> Result<Vec<Verification>, StoreError> {
-    let sql = format!("{STANDING} WHERE id >= ?1 AND status = 'pending' AND expires_at > ?2 ORDER BY id");
-    let mut statement = connection.prepare_cached(&sql).map_err(database)?;
-    let rows = statement.query_map(params![from.as_bytes(), now.0], read).map_err(database)?;
-    rows.collect::<Result<_, _>>().map_err(database)
+    let mut statement = connection.prepare_cached(&format!("{HISTORY} WHERE id >= ?1 ORDER BY id, revision")).map_err(database)?;
+    let mut pending = Vec::new();
+    let keep = |row: Verification| {
+        if row.status == Status::Pending && row.expires_at > now {
+            pending.push(row);
+        }
+    };
+    statement.query([from.as_bytes()]).and_then(|rows| standing(rows, keep)).map_err(database)?;
+    Ok(pending)
+}
+
+/// Works each verification's events into it, and hands it over where it stands.
+fn standing(mut rows: rusqlite::Rows<'_>, mut each: impl FnMut(Verification)) -> rusqlite::Result<()> {
+    let mut current: Option<Verification> = None;
+    while let Some(row) = rows.next()? {
+        let id = Uuid::from_bytes(row.get(0)?);
+        let mut verification = match current.take() {
+            Some(same) if same.id == id => same,
+            before => {
+                before.map(&mut each);
+                begun(row)?
+            }
+        };
+        happened(&mut verification, row)?;
+        current = Some(verification);
+    }
+    current.map(each);
+    Ok(())
 }
 
 /// The events about one thing, oldest first.
@@ -230,12 +268,14 @@ pub fn events(connection: &Connection, about: Uuid) -> Result<Vec<Event>, StoreE
     rows.collect::<Result<_, _>>().map_err(database)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Verification> {
+/// A verification as it began.
+fn begun(row: &Row<'_>) -> rusqlite::Result<Verification> {
     let country = row.get::<_, Option<String>>(4)?.and_then(|country| Country::parse(&country));
     let metadata = match row.get::<_, Option<String>>(12)? {
         Some(json) => serde_json::from_str::<Metadata>(&json).map_err(|_| unreadable(12, "metadata"))?,
         None => Metadata::new(),
     };
+    let created_at = Timestamp(row.get(11)?);
     Ok(Verification {
         id: Uuid::from_bytes(row.get(0)?),
         service: row.get(1)?,
@@ -245,23 +285,66 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Verification> {
         locale: row.get(6)?,
         max_attempts: row.get(7)?,
         seed: row.get(8)?,
-        custom_code: row.get(9)?,
+        code_by: named(row, 9, "code_by", CodeBy::parse)?,
         failures_key: row.get(10)?,
-        created_at: Timestamp(row.get(11)?),
+        created_at,
         metadata,
-        revision: row.get(13)?,
-        status: named(row, 14, "status", Status::parse_stored)?,
-        channel: named(row, 15, "channel", Channel::parse)?,
-        generation: row.get(16)?,
-        sends: row.get(17)?,
-        attempts: row.get(18)?,
-        pepper_id: row.get(19)?,
-        tag: Tag(row.get(20)?),
-        expires_at: Timestamp(row.get(21)?),
-        ended_at: row.get::<_, Option<i64>>(22)?.map(Timestamp),
-        delivery: named(row, 23, "delivery", Delivery::parse)?,
-        delivered_by: row.get::<_, Option<String>>(24)?.zip(row.get(25)?),
+        channel: named(row, 13, "channel", Channel::parse)?,
+        pepper_id: row.get(14)?,
+        tag: Tag(row.get(15)?),
+        expires_at: Timestamp(row.get(16)?),
+        revision: 0,
+        status: Status::Pending,
+        generation: 0,
+        sends: 1,
+        attempts: 0,
+        queued_at: created_at,
+        ended_at: None,
+        delivery: Delivery::Queued,
+        delivered_by: None,
     })
+}
+
+/// What one event changed.
+fn happened(verification: &mut Verification, row: &Row<'_>) -> rusqlite::Result<()> {
+    fn set<T: rusqlite::types::FromSql>(place: &mut T, row: &Row<'_>, index: usize) -> rusqlite::Result<()> {
+        if let Some(value) = row.get(index)? {
+            *place = value;
+        }
+        Ok(())
+    }
+    verification.revision = row.get(17)?;
+    if let Some(value) = named_if_set(row, 18, "status", Status::parse_stored)? {
+        verification.status = value;
+    }
+    if let Some(value) = named_if_set(row, 19, "channel", Channel::parse)? {
+        verification.channel = value;
+    }
+    set(&mut verification.generation, row, 20)?;
+    set(&mut verification.sends, row, 21)?;
+    set(&mut verification.attempts, row, 22)?;
+    set(&mut verification.pepper_id, row, 23)?;
+    set(&mut verification.tag.0, row, 24)?;
+    set(&mut verification.queued_at.0, row, 25)?;
+    set(&mut verification.expires_at.0, row, 26)?;
+    verification.ended_at = row.get::<_, Option<i64>>(27)?.map(Timestamp).or(verification.ended_at);
+    if let Some(delivery) = named_if_set(row, 28, "delivery", Delivery::parse)? {
+        verification.delivery = delivery;
+        if verification.delivery == Delivery::Queued {
+            verification.forget_delivery();
+        }
+    }
+    if let Some(delivered_by) = row.get::<_, Option<String>>(29)?.zip(row.get(30)?) {
+        verification.delivered_by = Some(delivered_by);
+    }
+    Ok(())
+}
+
+fn named_if_set<T>(row: &Row<'_>, index: usize, column: &'static str, parse: impl Fn(&str) -> Option<T>) -> rusqlite::Result<Option<T>> {
+    match row.get_ref(index)? {
+        rusqlite::types::ValueRef::Null => Ok(None),
+        _ => named(row, index, column, parse).map(Some),
+    }
 }
 
 fn named<T>(row: &Row<'_>, index: usize, column: &'static str, parse: impl Fn(&str) -> Option<T>) -> rusqlite::Result<T> {

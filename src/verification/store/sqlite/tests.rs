@@ -9,8 +9,10 @@ use crate::clock::Timestamp;
 use crate::db::Synchronous;
 use crate::verification::limit::{LimitName, Quota, Rule, SendRule, Take};
 use crate::verification::model::Verification;
-use crate::verification::store::conformance::fixtures::{NOW, SERVICE, attempt, claim, destination, limit, start, verification};
-use crate::verification::store::{AttemptOutcome, Sending, Start, Store, StoreError, Target};
+use crate::verification::store::conformance::fixtures::{
+    NOW, SERVICE, approve, attempt, claim, destination, limit, resend, start, verification,
+};
+use crate::verification::store::{AttemptOutcome, Delivered, Receipt, ReceiptState, Sending, Start, Store, StoreError, Target};
 
 fn open(path: &std::path::Path, now: Timestamp) -> Result<SqliteStore, OpenError> {
     SqliteStore::open(path, Synchronous::Full, Arc::new(AuditLog), now)
@@ -86,6 +88,43 @@ async fn an_undone_batch_leaves_nothing_behind() {
     assert!(matches!(store.start(limited(2)).await, Ok(Sending::Queued(..))), "the undone ones took from the limit");
     assert!(matches!(store.start(limited(3)).await, Ok(Sending::Queued(..))), "the undone ones took from the limit");
     assert!(matches!(store.start(limited(4)).await, Ok(Sending::Limited(_))));
+}
+
+/// The state is made of the row and its events, and it is the one that was kept in memory, to the last field.
+#[tokio::test]
+async fn what_is_read_back_is_what_was_kept() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("store.db");
+    let ids = [1, 2, 3].map(|number| verification(number, number).id);
+    let sent = |number: u32, message| Delivered {
+        id: verification(number, number).id,
+        message,
+        result: Ok(("console".into(), format!("reference-{message}"))),
+        now: NOW,
+    };
+    let states = async |store: &SqliteStore| {
+        let mut states = Vec::new();
+        for id in ids {
+            states.push(format!("{:?}", store.get(SERVICE, id).await.expect("the store answers").expect("a verification").0));
+        }
+        states
+    };
+    let kept = {
+        let store = open(&path, NOW).expect("opens");
+        for number in [1, 2, 3] {
+            assert!(matches!(store.start(limited(number)).await, Ok(Sending::Queued(..))));
+        }
+        assert!(matches!(store.delivered(vec![sent(1, 1), sent(2, 1)]).await, Ok(2)));
+        assert!(matches!(store.attempt(attempt(ids[0], NOW)).await, Ok(AttemptOutcome::Judge(_))));
+        let (first, _) = store.get(SERVICE, ids[0]).await.expect("the store answers").expect("a verification");
+        assert!(matches!(store.resend(resend(&first)).await, Ok(Sending::Queued(..))));
+        assert!(matches!(store.approve(approve(ids[1])).await, Ok(true)));
+        let failed = Receipt { id: ids[2], message: 1, state: ReceiptState::Failed, detail: "console: gone".into(), now: NOW };
+        assert!(matches!(store.receipt(failed).await, Ok(Some(_))));
+        states(&store).await
+    };
+    assert!(kept[0].contains("delivered_by: None") && kept[0].contains("channel: Whatsapp"), "{}", kept[0]);
+    assert_eq!(states(&open(&path, NOW).expect("opens again")).await, kept);
 }
 
 /// A file of the first schema opens with everything where it stood.
