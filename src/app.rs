@@ -95,7 +95,7 @@ impl App {
         let store = Arc::new(SqliteStore::open(&config.database(), config.store.synchronous, Arc::new(AuditLog), clock.now())?);
         let inbox = (config.mode == Mode::Dev).then(|| Arc::new(Inbox::new(config.dev.inbox_size)));
         let references = References::new(peppers.clone(), config.server.public_url.clone());
-        let (failed, failures) = mpsc::unbounded_channel();
+        let (failed, mut failures) = mpsc::unbounded_channel();
         let tools = Tools {
             store: Arc::clone(&store) as Arc<dyn Store>,
             clock: Arc::clone(&clock),
@@ -137,9 +137,14 @@ impl App {
             references,
             entropy,
         });
-        // Ends with the dispatcher's workers, who hold the other end.
-        let following = Arc::clone(&app);
-        tokio::spawn(async move { following.engine.follow_failures(failures).await });
+        let following = Arc::downgrade(&app);
+        tokio::spawn(async move {
+            while let Some((service, id)) = failures.recv().await
+                && let Some(app) = following.upgrade()
+            {
+                app.engine.follow_up(&service, id).await;
+            }
+        });
         Ok(app)
     }
 

@@ -7,7 +7,7 @@
 //! certainly not sent; the next one, once, with the same code when nobody knows; the same ones again after a while, but
 //! never past half the code's life; nobody when the destination is the problem.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -102,7 +102,7 @@ struct Lanes {
     routes: Routes,
     /// Emptied when the server stops.
     lanes: RwLock<Vec<Lane>>,
-    tools: Tools,
+    tools: Arc<Tools>,
 }
 
 /// Queues messages for the providers of their routes.
@@ -124,12 +124,13 @@ pub struct ProviderState {
 impl Dispatcher {
     /// Starts a worker for each provider. Must be called within the runtime.
     pub fn new(providers: Vec<Provider>, routes: Routes, tools: Tools) -> Dispatcher {
-        let shared = Arc::new(Lanes { providers: providers.clone(), routes, lanes: RwLock::default(), tools });
+        let tools = Arc::new(tools);
+        let shared = Arc::new(Lanes { providers: providers.clone(), routes, lanes: RwLock::default(), tools: Arc::clone(&tools) });
         let (mut lanes, mut workers) = (Vec::new(), Vec::new());
         for provider in providers {
             let (queue, jobs) = mpsc::unbounded_channel();
             let health = Arc::<Mutex<Health>>::default();
-            workers.push(tokio::spawn(work(Arc::clone(&health), jobs, Arc::clone(&shared))));
+            workers.push(tokio::spawn(work(Arc::clone(&health), jobs, Arc::downgrade(&shared), Arc::clone(&tools))));
             lanes.push(Lane { provider, queue, health });
         }
         *shared.lanes.write().unwrap_or_else(PoisonError::into_inner) = lanes;
@@ -239,10 +240,12 @@ impl Lanes {
 
     /// Hands a job over later.
     fn hand_over_later(self: &Arc<Self>, job: Job, wait: Duration) {
-        let shared = Arc::clone(self);
+        let shared = Arc::downgrade(self);
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
-            shared.hand_over(job);
+            if let Some(shared) = shared.upgrade() {
+                shared.hand_over(job);
+            }
         });
     }
 
@@ -290,11 +293,14 @@ struct Report {
 
 /// One task for each provider: its messages take turns, and one that waits for the provider lets the others go on. What
 /// became of them is reported many at a time: each report is a transition of the store.
-async fn work(health: Arc<Mutex<Health>>, jobs: mpsc::UnboundedReceiver<Job>, shared: Arc<Lanes>) {
+///
+/// The lanes hold the other end of `jobs`, so only a weak hold on them lets it ever close.
+async fn work(health: Arc<Mutex<Health>>, jobs: mpsc::UnboundedReceiver<Job>, lanes: Weak<Lanes>, tools: Arc<Tools>) {
     let (reports, reported) = mpsc::channel(QUEUE);
-    let reporter = tokio::spawn(report(reported, Arc::clone(&shared)));
+    let reporter = tokio::spawn(report(reported, tools));
     let jobs = stream::unfold(jobs, |mut jobs| async move { Some((jobs.recv().await?, jobs)) });
     jobs.for_each_concurrent(AT_ONCE, |job| async {
+        let Some(shared) = lanes.upgrade() else { return };
         let place = job.path[job.at];
         if let Some(report) = deliver(&shared, &shared.providers[place], &health, job).await {
             // The reporter outlives this task: it ends when the last sender is gone.
@@ -306,7 +312,7 @@ async fn work(health: Arc<Mutex<Health>>, jobs: mpsc::UnboundedReceiver<Job>, sh
     let _ = reporter.await;
 }
 
-async fn report(mut reported: mpsc::Receiver<Report>, shared: Arc<Lanes>) {
+async fn report(mut reported: mpsc::Receiver<Report>, tools: Arc<Tools>) {
     let mut batch = Vec::new();
     while reported.recv_many(&mut batch, REPORTS_AT_ONCE).await > 0 {
         let messages = batch.len();
@@ -318,12 +324,12 @@ async fn report(mut reported: mpsc::Receiver<Report>, shared: Arc<Lanes>) {
             delivered.push(report.delivered);
             noted.extend(report.noted);
         }
-        if let Err(error) = shared.tools.store.delivered(delivered).await {
+        if let Err(error) = tools.store.delivered(delivered).await {
             tracing::warn!(%error, messages, "deliveries could not be noted");
         }
         for one in failed {
             // Nobody listens while the server stops.
-            let _ = shared.tools.failed.send(one);
+            let _ = tools.failed.send(one);
         }
         for noted in noted {
             // Whoever waited may be gone.

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::clock::{Clock, Timestamp};
 use crate::secret::{Code, Entropy, Pepper, Peppers, Tag};
@@ -279,14 +279,12 @@ impl Engine {
         Ok(moved)
     }
 
-    /// Sends messages that no provider took on the next channel, where their service says so, until the sender is gone.
-    pub async fn follow_failures(&self, mut failed: mpsc::UnboundedReceiver<(Arc<str>, VerificationId)>) {
-        while let Some((service, id)) = failed.recv().await {
-            match self.store.get(&service, id).await {
-                Ok(Some((verification, _))) if verification.delivery == Delivery::Failed => self.fall_back(verification).await,
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%error, verification = %id, "a failed message could not be followed up"),
-            }
+    /// Sends a message that no provider took on the next channel, where its service says so.
+    pub async fn follow_up(&self, service: &str, id: VerificationId) {
+        match self.store.get(service, id).await {
+            Ok(Some((verification, _))) if verification.delivery == Delivery::Failed => self.fall_back(verification).await,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, verification = %id, "a failed message could not be followed up"),
         }
     }
 
