@@ -16,7 +16,7 @@
 //! - [`idempotency`]: the same request twice (OPS-05)
 //! - [`input`], [`paths`], [`auth`]: what is refused at the door
 //! - [`secrets`]: no code anywhere that is not the inbox (OTP-07, OTP-09, LOG-02)
-//! - [`tutorial`]: the routes of the published tutorial
+//! - [`tutorial_express`], [`tutorial_gateway`]: the routes of published tutorials
 //! - [`slow`], [`protocol`], [`tls`], [`headers`], [`stop`]: the server's sockets
 //! - [`configuration`], [`cli`]: what an operator types
 //! - [`kill`]: a server that dies in the middle of its work
@@ -56,4 +56,5 @@ mod slow;
 mod snapshots;
 mod stop;
 mod tls;
-mod tutorial;
+mod tutorial_express;
+mod tutorial_gateway;
