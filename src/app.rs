@@ -58,7 +58,7 @@ pub struct App {
     pub tutorial_api: bool,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// Where examples point.
+    /// Where others reach this server: what providers sign, and where examples point.
     pub public_url: String,
     /// Longest work on one request.
     pub request_timeout: Duration,
@@ -72,8 +72,28 @@ pub struct App {
     pub dispatcher: Arc<Dispatcher>,
     /// Messages of ours that receipts name.
     pub references: References,
+    /// Who delivers.
+    pub senders: Senders,
     entropy: Arc<dyn Entropy>,
 }
+
+/// Who delivers, and by which routes: what a configuration means.
+pub struct Senders {
+    /// The accounts, in order.
+    pub accounts: Vec<Configured>,
+    /// Whom a message goes to.
+    pub routes: Routes,
+}
+
+impl Senders {
+    /// Whether messages really leave: they cost money and reach people.
+    pub fn are_real(&self) -> bool {
+        self.accounts.iter().any(|account| account.title != CONSOLE)
+    }
+}
+
+/// What people call the console.
+const CONSOLE: &str = "console";
 
 impl App {
     /// Builds the application. Must be called within the runtime.
@@ -89,11 +109,13 @@ impl App {
         let peppers = config.secrets.peppers(&config.data_dir, entropy.as_ref())?;
         let metrics = Arc::new(Metrics::default());
         let renderer = Arc::new(renderer(&policies)?);
-        let providers: Vec<_> = accounts(config, Arc::clone(&clock))?.into_iter().map(|account| account.provider).collect();
-        let routes = routes(config, &providers)?;
-        bounded(&policies, &providers)?;
+        let senders = senders(config, &policies, Arc::clone(&clock))?;
         let store = Arc::new(SqliteStore::open(&config.database(), config.store.synchronous, Arc::new(AuditLog), clock.now())?);
-        let inbox = (config.mode == Mode::Dev).then(|| Arc::new(Inbox::new(config.dev.inbox_size)));
+        let inbox = (config.mode == Mode::Dev).then(|| {
+            let mut run = [0; 4];
+            entropy.fill(&mut run);
+            Arc::new(Inbox::new(config.dev.inbox_size, u32::from_be_bytes(run)))
+        });
         let references = References::new(peppers.clone(), config.server.public_url.clone());
         let (failed, mut failures) = mpsc::unbounded_channel();
         let tools = Tools {
@@ -107,7 +129,8 @@ impl App {
             retry_wait: config.delivery.retry_wait.0,
             failed,
         };
-        let dispatcher = Arc::new(Dispatcher::new(providers, routes, tools));
+        let providers = senders.accounts.iter().map(|account| account.provider.clone()).collect();
+        let dispatcher = Arc::new(Dispatcher::new(providers, senders.routes.clone(), tools));
         let test_destinations = config.dev.test_destinations.iter();
         let engine = Engine {
             store: Arc::clone(&store) as Arc<dyn Store>,
@@ -128,13 +151,14 @@ impl App {
             inbox,
             tutorial_api: config.tutorial_api(),
             trusted_proxies: config.server.trusted_proxies.iter().map(|proxy| proxy.0).collect(),
-            public_url,
+            public_url: config.server.public_url.clone().unwrap_or(public_url),
             request_timeout: config.server.request_timeout.0,
             metrics,
             store_queue_depth: Box::new(move || store.queue_depth()),
             stopping,
             dispatcher,
             references,
+            senders,
             entropy,
         });
         let following = Arc::downgrade(&app);
@@ -157,17 +181,21 @@ impl App {
 }
 
 /// Every kind of provider. Of accounts that the environment completes, the earlier are asked first.
-const KINDS: &[Kind] = &[twilio::KIND];
+pub const KINDS: &[Kind] = &[twilio::KIND];
 
 /// What [`App::build`] would refuse, without building anything: for `config check` and `doctor`.
-pub fn check(config: &Config) -> Result<Vec<Configured>, ConfigError> {
+pub fn check(config: &Config) -> Result<Senders, ConfigError> {
     let policies = config.policies()?;
     renderer(&policies)?;
-    let accounts = accounts(config, Arc::new(SystemClock))?;
+    senders(config, &policies, Arc::new(SystemClock))
+}
+
+fn senders(config: &Config, policies: &[Arc<Policy>], clock: Arc<dyn Clock>) -> Result<Senders, ConfigError> {
+    let accounts = accounts(config, clock)?;
     let providers: Vec<_> = accounts.iter().map(|account| account.provider.clone()).collect();
-    routes(config, &providers)?;
-    bounded(&policies, &providers)?;
-    Ok(accounts)
+    let routes = routes(config, &providers)?;
+    bounded(policies, &providers)?;
+    Ok(Senders { accounts, routes })
 }
 
 fn renderer(policies: &[Arc<Policy>]) -> Result<Renderer, ConfigError> {
@@ -182,7 +210,7 @@ fn accounts(config: &Config, clock: Arc<dyn Clock>) -> Result<Vec<Configured>, C
     let mut accounts = sources.accounts().map_err(|error| ConfigError::rule(error.key, error.rule))?;
     if accounts.is_empty() && config.mode == Mode::Dev {
         let family = Family::Message(Arc::new(Console { print: config.console.print }));
-        accounts.push(Configured { provider: Provider { name: "console".into(), family }, title: "console", variables: Vec::new() });
+        accounts.push(Configured { provider: Provider { name: "console".into(), family }, title: CONSOLE, variables: Vec::new() });
     }
     if accounts.is_empty() {
         return Err(ConfigError::rule("provider", "production needs a provider that delivers: see docs/guides/providers.md"));

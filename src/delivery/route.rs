@@ -82,6 +82,11 @@ impl Routes {
         Ok(Routes { routes, routing })
     }
 
+    /// Every route, in the order in which they are tried; those that hold when nothing is configured are last.
+    pub fn all(&self) -> &[Route] {
+        &self.routes
+    }
+
     /// Whom to ask, in order. `draw` is a random number, `score` tells how well a provider does (more is better).
     pub fn path(
         &self,

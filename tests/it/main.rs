@@ -19,6 +19,8 @@
 //! - [`tutorial_express`], [`tutorial_gateway`]: the routes of published tutorials
 //! - [`slow`], [`protocol`], [`tls`], [`headers`], [`stop`]: the server's sockets
 //! - [`configuration`], [`cli`]: what an operator types
+//! - [`environment`]: the variables of systems that this one replaces
+//! - [`inbox`]: what the dev inbox shows
 //! - [`kill`]: a server that dies in the middle of its work
 //! - [`snapshots`]: every JSON body, as it is
 //! - [`architecture`]: who may use what, read from the sources
@@ -39,9 +41,11 @@ mod binding;
 mod cli;
 mod configuration;
 mod destination_limits;
+mod environment;
 mod failures;
 mod headers;
 mod idempotency;
+mod inbox;
 mod input;
 mod kill;
 mod lifecycle;
