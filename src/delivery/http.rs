@@ -31,6 +31,7 @@ pub struct HttpError(#[from] reqwest::Error);
 
 impl Http {
     /// A client with the system's certificates.
+    #[expect(clippy::disallowed_methods, reason = "the shared client")]
     pub fn new() -> Result<Http, HttpError> {
         // One TLS library and one provider of cryptography in the whole program; a second call changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
