@@ -128,13 +128,14 @@ impl Store for MemoryStore {
         destination: [u8; 16],
         before: Option<VerificationId>,
         limit: usize,
-    ) -> Result<Vec<Verification>, StoreError> {
+    ) -> Result<Vec<(Verification, Bucket)>, StoreError> {
         let ledger = self.ledger();
         let newest_first = ledger.rows.verifications.values().rev();
         let wanted = newest_first
             .filter(|row| *row.service == *service && row.destination.key() == destination)
             .filter(|row| before.is_none_or(|before| row.id < before));
-        Ok(wanted.take(limit).cloned().collect())
+        let with_bucket = |row: &Verification| (row.clone(), ledger.buckets.get(&row.sends_key()).clone());
+        Ok(wanted.take(limit).map(with_bucket).collect())
     }
 
     async fn undelivered(&self, now: Timestamp) -> Result<Vec<Verification>, StoreError> {

@@ -115,7 +115,7 @@ impl Store for NaiveStore {
         Err(StoreError::Closed)
     }
 
-    async fn list(&self, _: &str, _: [u8; 16], _: Option<VerificationId>, _: usize) -> Result<Vec<Verification>, StoreError> {
+    async fn list(&self, _: &str, _: [u8; 16], _: Option<VerificationId>, _: usize) -> Result<Vec<(Verification, Bucket)>, StoreError> {
         Err(StoreError::Closed)
     }
 
