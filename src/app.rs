@@ -128,7 +128,7 @@ impl App {
             inbox,
             tutorial_api: config.tutorial_api(),
             trusted_proxies: config.server.trusted_proxies.iter().map(|proxy| proxy.0).collect(),
-            public_url,
+            public_url: config.server.public_url.clone().unwrap_or(public_url),
             request_timeout: config.server.request_timeout.0,
             metrics,
             store_queue_depth: Box::new(move || store.queue_depth()),
