@@ -109,9 +109,7 @@ impl Response {
     pub fn unexpected(&self) -> SendError {
         let cause = format!("answered {}", self.status);
         match self.status {
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                SendError::unavailable(cause).retry_after(self.retry_after)
-            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => SendError::unavailable(cause).retry_after(self.retry_after),
             status if status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT => SendError::unavailable(cause),
             status if status.is_success() => SendError::uncertain(format!("{cause} with something that is no answer")),
             _ => SendError::uncertain(cause),

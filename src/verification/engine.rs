@@ -22,8 +22,8 @@ use crate::verification::policy::{DEFAULT_SERVICE, Policy};
 use crate::verification::prepare::{ip_key, rate};
 use crate::verification::request::{self, Caller, InvalidField, StartRequest, Which};
 use crate::verification::store::{
-    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Receipt, ReceiptState, Sending, Snapshot,
-    Store, StoreError, Target, Undelivered,
+    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Receipt, ReceiptState, Sending, Snapshot, Store,
+    StoreError, Target, Undelivered,
 };
 
 /// Longest wait for a provider's answer, where the caller wants to wait for it. Shorter than any request may take.
@@ -358,7 +358,12 @@ impl Engine {
     }
 
     /// The verification once it is known what became of its message; as far as it came when that takes too long.
-    async fn awaited(&self, service: &str, id: VerificationId, hears: Option<oneshot::Receiver<()>>) -> Result<Option<Snapshot>, StoreError> {
+    async fn awaited(
+        &self,
+        service: &str,
+        id: VerificationId,
+        hears: Option<oneshot::Receiver<()>>,
+    ) -> Result<Option<Snapshot>, StoreError> {
         let Some(hears) = hears else { return Ok(None) };
         // An error means that the message was given up, which is noted as well.
         let _ = tokio::time::timeout(WAIT_MAX, hears).await;

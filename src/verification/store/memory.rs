@@ -10,8 +10,8 @@ use crate::verification::limit::{Bucket, BucketKey};
 use crate::verification::model::{Delivery, Event, Origin, Status, Verification, VerificationId};
 use crate::verification::store::ledger::{IDEMPOTENCY_LIFE, IdempotencyRow, Ledger, Rows};
 use crate::verification::store::{
-    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, EventSink, IdempotencyClaim, Receipt, Resend, Sending, Start, Store,
-    StoreError,
+    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, EventSink, IdempotencyClaim, Receipt, Resend, Sending, Start,
+    Store, StoreError,
 };
 
 #[derive(Debug, Default)]

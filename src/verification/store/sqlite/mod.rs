@@ -25,8 +25,8 @@ use crate::verification::model::{Delivery, Event, Origin, Verification, Verifica
 use crate::verification::policy::LIFE_MAX;
 use crate::verification::store::ledger::Ledger;
 use crate::verification::store::{
-    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, EventSink, IdempotencyClaim, Receipt, Resend, Sending, Start, Store,
-    StoreError,
+    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, EventSink, IdempotencyClaim, Receipt, Resend, Sending, Start,
+    Store, StoreError,
 };
 
 use rows::SqliteRows;

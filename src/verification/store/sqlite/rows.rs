@@ -48,7 +48,8 @@ pub struct SqliteRows<'connection> {
 impl SqliteRows<'_> {
     /// Rows over a connection that nobody else writes through.
     pub fn new(connection: &Connection) -> Result<SqliteRows<'_>, StoreError> {
-        let insert = connection.prepare("INSERT INTO verification VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)");
+        let insert = connection
+            .prepare("INSERT INTO verification VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)");
         let append = connection.prepare(
             "INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
         );
@@ -134,7 +135,8 @@ impl Rows for SqliteRows<'_> {
         let changed = |differs: fn(&Verification, &Verification) -> bool| !is_new && known.is_none_or(|known| differs(known, row));
         let recoded = changed(|known, row| known.generation != row.generation);
         let delivered = changed(|known, row| known.delivered_by != row.delivered_by);
-        let (provider, reference) = row.delivered_by.as_ref().filter(|_| delivered).map(|(provider, reference)| (provider, reference)).unzip();
+        let (provider, reference) =
+            row.delivered_by.as_ref().filter(|_| delivered).map(|(provider, reference)| (provider, reference)).unzip();
         let appended = self.append.execute(params![
             event.about.as_bytes(),
             event.revision,
