@@ -29,7 +29,7 @@ pub struct Unreadable {
     column: &'static str,
 }
 
-/// Rows kept in memory: what is sent and checked is mostly what began a moment ago.
+/// Rows kept in memory: what is sent and checked is mostly what began, or was asked for, a moment ago.
 const RECENT: usize = 16_384;
 
 /// The writer's connection, and what it does all the time.
@@ -40,7 +40,7 @@ pub struct SqliteRows<'connection> {
     pub unindexed: Vec<u8>,
     insert: Statement<'connection>,
     append: Statement<'connection>,
-    /// The newest verifications as they stand, and their ids, oldest first.
+    /// The verifications used last as they stand, and their ids in the order in which they came.
     recent: HashMap<VerificationId, Verification>,
     recent_ids: VecDeque<VerificationId>,
 }
@@ -78,8 +78,6 @@ impl SqliteRows<'_> {
     fn remember(&mut self, row: &Verification) {
         match self.recent.entry(row.id) {
             Entry::Occupied(mut recent) => recent.get_mut().clone_from(row),
-            // One that is older than what is kept has its place in the database only.
-            Entry::Vacant(_) if row.revision > 0 => {}
             Entry::Vacant(place) => {
                 place.insert(row.clone());
                 self.recent_ids.push_back(row.id);
@@ -95,10 +93,15 @@ impl SqliteRows<'_> {
 
 impl Rows for SqliteRows<'_> {
     fn get(&mut self, id: VerificationId) -> Result<Option<Verification>, StoreError> {
-        match self.recent.get(&id) {
-            Some(row) => Ok(Some(row.clone())),
-            None => get(self.connection, id),
+        if let Some(row) = self.recent.get(&id) {
+            return Ok(Some(row.clone()));
         }
+        // Who is asked for once is asked for again: a person tries a code more than once.
+        let found = get(self.connection, id)?;
+        if let Some(row) = &found {
+            self.remember(row);
+        }
+        Ok(found)
     }
 
     fn insert(&mut self, row: &Verification) -> Result<(), StoreError> {
