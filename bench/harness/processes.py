@@ -81,13 +81,13 @@ class Processes:
                     process.kill()
                     process.wait()
 
-    def start(self, arguments, ready, environment=None, directory=None, seconds=30):
-        """Starts a server on the server's core and waits until `ready(log_text)` is true."""
+    def start(self, arguments, ready, environment=None, directory=None, seconds=30, core=SERVER_CORE):
+        """Starts a program, on the server's core unless another is named, and waits until `ready(log_text)` is true."""
         log_path = self.directory / f"{len(self.running)}.log"
         with log_path.open("w") as log:
             try:
                 process = subprocess.Popen(
-                    ["taskset", "-c", str(SERVER_CORE), *map(str, arguments)],
+                    ["taskset", "-c", str(core), *map(str, arguments)],
                     cwd=directory or self.directory, env={**os.environ, **QUIET, **(environment or {})},
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 )

@@ -74,7 +74,7 @@ class Countersign:
     def install(self):
         build(ROOT)
 
-    def start(self, processes):
+    def start(self, processes, provider=""):
         program = release_directory(ROOT) / "countersign"
         if not program.is_file():
             raise Unavailable("it is not built")
@@ -83,7 +83,7 @@ class Countersign:
         data.mkdir()
         config = processes.directory / "countersign.toml"
         template = (BENCH / "countersign.toml").read_text()
-        config.write_text(template.replace("@DATA_DIR@", str(data)).replace("@ADMIN_PORT@", str(admin_port)))
+        config.write_text(template.replace("@DATA_DIR@", str(data)).replace("@ADMIN_PORT@", str(admin_port)) + provider)
         environment = {"PORT": str(port)}
         created = command(
             [str(program), "client", "create", "--json", "--config", str(config)], processes.directory, environment,

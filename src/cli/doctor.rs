@@ -133,7 +133,8 @@ fn clients(config: &Config) -> Check {
         Err(error) => (Finding::Note, format!("cannot be read yet: {error}")),
         Ok(clients) => {
             let active = clients.iter().filter(|client| client.revoked_at.is_none()).count();
-            let lost = clients.iter().filter(|client| client.revoked_at.is_none() && !config.service.contains_key(&*client.service)).count();
+            let lost =
+                clients.iter().filter(|client| client.revoked_at.is_none() && !config.service.contains_key(&*client.service)).count();
             match (active, lost) {
                 (0, _) => (Finding::Note, "none yet: countersign client create".into()),
                 (_, 0) => (Finding::Ok, format!("{active} with a valid key")),

@@ -232,7 +232,8 @@ impl Config {
             .merge(Env::raw().only(&["host", "port"]).map(|name| format!("server.{}", name.as_str().to_ascii_lowercase()).into()))
             .merge(Serialized::default("server", flags));
         let mut config = Config::from_layers(own)?;
-        config.environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+        config.environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
         Ok(config)
     }
 

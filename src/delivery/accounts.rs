@@ -53,7 +53,7 @@ impl Sources<'_> {
     pub fn accounts(&self) -> Result<Vec<Configured>, AccountError> {
         let mut accounts = Vec::new();
         for (name, section) in self.sections {
-            accounts.push(self.from_section(name, section)?);
+            accounts.push(self.of_section(name, section)?);
         }
         for kind in self.kinds {
             let given = kind.from_environment(|variable| self.environment.get(variable).cloned());
@@ -65,7 +65,7 @@ impl Sources<'_> {
         Ok(accounts)
     }
 
-    fn from_section(&self, name: &str, section: &Dict) -> Result<Configured, AccountError> {
+    fn of_section(&self, name: &str, section: &Dict) -> Result<Configured, AccountError> {
         let wrong = |key: &str, rule: String| AccountError { key: format!("provider.{name}{key}"), rule };
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
         if name.len() > 40 || !name.bytes().all(plain) {

@@ -176,8 +176,8 @@ impl Dispatcher {
 #[async_trait]
 impl Courier for Dispatcher {
     fn code_maker(&self, channel: Channel, country: Option<Country>) -> Option<CodeMaker> {
-        let path = self.shared.path(channel, country);
-        path.first().map(|&place| match &self.shared.providers[place].family {
+        let first = self.shared.routes.first(&self.shared.providers, channel, country);
+        first.map(|place| match &self.shared.providers[place].family {
             Family::Message(_) => CodeMaker::Us,
             Family::Verify(provider) => CodeMaker::Provider(provider.limits()),
         })
@@ -223,7 +223,9 @@ impl Lanes {
 
     fn path(&self, channel: Channel, country: Option<Country>) -> Vec<usize> {
         let mut draw = [0; 8];
-        self.tools.entropy.fill(&mut draw);
+        if self.routes.is_drawn() {
+            self.tools.entropy.fill(&mut draw);
+        }
         let lanes = self.lanes();
         let now = self.tools.clock.now();
         let score = |place: usize| lanes.get(place).map_or(0.0, |lane| lane.health().score(country, now));

@@ -31,6 +31,7 @@ pub struct HttpError(#[from] reqwest::Error);
 
 impl Http {
     /// A client with the system's certificates.
+    #[expect(clippy::disallowed_methods, reason = "the shared client")]
     pub fn new() -> Result<Http, HttpError> {
         // One TLS library and one provider of cryptography in the whole program; a second call changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -108,9 +109,7 @@ impl Response {
     pub fn unexpected(&self) -> SendError {
         let cause = format!("answered {}", self.status);
         match self.status {
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                SendError::unavailable(cause).retry_after(self.retry_after)
-            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => SendError::unavailable(cause).retry_after(self.retry_after),
             status if status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT => SendError::unavailable(cause),
             status if status.is_success() => SendError::uncertain(format!("{cause} with something that is no answer")),
             _ => SendError::uncertain(cause),

@@ -87,6 +87,24 @@ impl Routes {
         &self.routes
     }
 
+    /// Who is asked first by the route's own order: its family is that of the whole route.
+    pub fn first(&self, providers: &[Provider], channel: Channel, country: Option<Country>) -> Option<usize> {
+        self.route(channel, country)?.providers.iter().copied().find(|&place| providers[place].serves(channel, country))
+    }
+
+    /// Whether the order depends on more than the route.
+    pub fn is_drawn(&self) -> bool {
+        self.routing != Routing::Ordered
+    }
+
+    fn route(&self, channel: Channel, country: Option<Country>) -> Option<&Route> {
+        let concerns = |route: &&Route| {
+            let named = route.countries.as_ref().is_none_or(|countries| country.is_some_and(|country| countries.contains(&country)));
+            route.channel == channel && named
+        };
+        self.routes.iter().find(concerns)
+    }
+
     /// Whom to ask, in order. `draw` is a random number, `score` tells how well a provider does (more is better).
     pub fn path(
         &self,
@@ -96,11 +114,7 @@ impl Routes {
         draw: u64,
         score: impl Fn(usize) -> f64,
     ) -> Vec<usize> {
-        let concerns = |route: &&Route| {
-            let named = route.countries.as_ref().is_none_or(|countries| country.is_some_and(|country| countries.contains(&country)));
-            route.channel == channel && named
-        };
-        let Some(route) = self.routes.iter().find(concerns) else { return Vec::new() };
+        let Some(route) = self.route(channel, country) else { return Vec::new() };
         let mut path: Vec<usize> = route.providers.iter().copied().filter(|&place| providers[place].serves(channel, country)).collect();
         match self.routing {
             Routing::Ordered => {}

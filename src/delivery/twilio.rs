@@ -110,11 +110,7 @@ fn build(account: &Account) -> Result<Family, SettingError> {
     };
     let (user, password) = credentials.basic()?;
     let texts = settings.from.is_some() || settings.messaging_service_sid.is_some();
-    let channels = [
-        (Channel::Sms, texts),
-        (Channel::Call, settings.from.is_some()),
-        (Channel::Whatsapp, settings.whatsapp_from.is_some()),
-    ];
+    let channels = [(Channel::Sms, texts), (Channel::Call, settings.from.is_some()), (Channel::Whatsapp, settings.whatsapp_from.is_some())];
     let channels: Vec<_> = channels.into_iter().filter(|(_, has)| *has).map(|(channel, _)| channel).collect();
     if channels.is_empty() {
         return Err(SettingError("from, messaging_service_sid or whatsapp_from is missing: nobody to send as".into()));
@@ -283,7 +279,9 @@ pub fn refusal(response: &Response) -> SendError {
     let Some(code) = response.json::<Refused>().and_then(|refused| refused.code) else { return response.unexpected() };
     let error = match code {
         // The destination: no number, not reachable by text, opted out, a landline.
-        21211 | 21214 | 21217 | 21219 | 21401 | 21421 | 21610 | 21614 | 21635 | 60200 | 60205 => SendError::rejected("the number cannot receive it"),
+        21211 | 21214 | 21217 | 21219 | 21401 | 21421 | 21610 | 21614 | 21635 | 60200 | 60205 => {
+            SendError::rejected("the number cannot receive it")
+        }
         60202 | 60203 | 60212 => SendError::rejected("too many codes to this number"),
         21408 | 60605 => SendError::unavailable("its account may not send to this country"),
         20003 | 20005 | 20403 | 20008 => SendError::unavailable("its account or key was refused"),

@@ -20,10 +20,10 @@ use crate::verification::limit::{LimitName, Limited, SendRule};
 use crate::verification::model::{Channel, CodeBy, Delivery, Event, EventKind, Status, Verification, VerificationId, failures_key};
 use crate::verification::policy::{DEFAULT_SERVICE, Policy};
 use crate::verification::prepare::{ip_key, rate};
-use crate::verification::request::{Caller, InvalidField, StartRequest, Which};
+use crate::verification::request::{self, Caller, InvalidField, StartRequest, Which};
 use crate::verification::store::{
-    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Receipt, ReceiptState, Sending, Snapshot,
-    Store, StoreError, Target, Undelivered,
+    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Receipt, ReceiptState, Sending, Snapshot, Store,
+    StoreError, Target, Undelivered,
 };
 
 /// Longest wait for a provider's answer, where the caller wants to wait for it. Shorter than any request may take.
@@ -222,17 +222,16 @@ impl Engine {
             Ok(destination) => destination,
             Err(invalid) => return Ok(Err(invalid)),
         };
-        let mut snapshots = Vec::new();
-        for verification in self.store.list(service, destination.key(), before, limit).await? {
-            snapshots.extend(self.get(service, verification.id).await?.map(|(_, snapshot)| snapshot));
-        }
-        Ok(Ok(snapshots))
+        let listed = self.store.list(service, destination.key(), before, limit).await?;
+        let now = self.clock.now();
+        Ok(Ok(listed.iter().map(|(verification, bucket)| Snapshot::of(verification, bucket, &policy.sends, now)).collect()))
     }
 
     /// Forgives the wrong codes of a destination, or of a subject: the "rebind" after the hard cap.
-    pub async fn release(&self, caller: &Caller, to: &str, subject: Option<&str>) -> Result<Result<bool, InvalidField>, StoreError> {
-        let destination = match self.destination(&self.policy(&caller.service), to) {
-            Ok(destination) => destination,
+    pub async fn release(&self, caller: &Caller, to: &str, subject: Option<String>) -> Result<Result<bool, InvalidField>, StoreError> {
+        let destination = self.destination(&self.policy(&caller.service), to);
+        let (destination, subject) = match destination.and_then(|destination| Ok((destination, request::subject(subject)?))) {
+            Ok(found) => found,
             Err(invalid) => return Ok(Err(invalid)),
         };
         let event = Event {
@@ -243,7 +242,7 @@ impl Engine {
             origin: caller.origin(),
             detail: Some(destination.masked()),
         };
-        self.store.release(failures_key(&caller.service, &destination, subject), event).await.map(Ok)
+        self.store.release(failures_key(&caller.service, &destination, subject.as_deref()), event).await.map(Ok)
     }
 
     /// Hands messages that a restart left queued to the courier again.
@@ -359,7 +358,12 @@ impl Engine {
     }
 
     /// The verification once it is known what became of its message; as far as it came when that takes too long.
-    async fn awaited(&self, service: &str, id: VerificationId, hears: Option<oneshot::Receiver<()>>) -> Result<Option<Snapshot>, StoreError> {
+    async fn awaited(
+        &self,
+        service: &str,
+        id: VerificationId,
+        hears: Option<oneshot::Receiver<()>>,
+    ) -> Result<Option<Snapshot>, StoreError> {
         let Some(hears) = hears else { return Ok(None) };
         // An error means that the message was given up, which is noted as well.
         let _ = tokio::time::timeout(WAIT_MAX, hears).await;

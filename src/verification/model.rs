@@ -132,7 +132,10 @@ impl Delivery {
 
     /// Whether it may still become `next`: states only move forward, however late or often a receipt comes (OPS-04).
     pub fn may_become(self, next: Delivery) -> bool {
-        matches!((self, next), (Delivery::Queued, Delivery::Sent) | (Delivery::Queued | Delivery::Sent, Delivery::Delivered | Delivery::Failed))
+        matches!(
+            (self, next),
+            (Delivery::Queued, Delivery::Sent) | (Delivery::Queued | Delivery::Sent, Delivery::Delivered | Delivery::Failed)
+        )
     }
 }
 

@@ -11,15 +11,19 @@ use crate::verification::courier::CodeMaker;
 use crate::verification::destination::Destination;
 use crate::verification::engine::{Engine, derive};
 use crate::verification::limit::{LimitName, Rule, Take};
-use crate::verification::model::{
-    Channel, CodeBy, Delivery, Origin, Status, Verification, VerificationId, failures_key, sends_key,
-};
+use crate::verification::model::{Channel, CodeBy, Delivery, Origin, Status, Verification, VerificationId, failures_key, sends_key};
 use crate::verification::policy::{LIFE_MAX, Policy};
 use crate::verification::request::{self, Caller, InvalidField, StartRequest, Which};
 use crate::verification::store::{IdempotencyClaim, Resend, Start, Target};
 
 impl Engine {
-    pub(super) fn prepare(&self, policy: &Policy, caller: &Caller, request: StartRequest, now: Timestamp) -> Result<(Start, Option<Code>), InvalidField> {
+    pub(super) fn prepare(
+        &self,
+        policy: &Policy,
+        caller: &Caller,
+        request: StartRequest,
+        now: Timestamp,
+    ) -> Result<(Start, Option<Code>), InvalidField> {
         let destination = self.destination(policy, &request.to)?;
         let is_test = self.test_destinations.get(destination.canonical());
         if is_test.is_none() && !policy.allows(destination.country()) {

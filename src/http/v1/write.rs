@@ -15,7 +15,7 @@ use crate::http::v1::bodies::{
     CheckBody, CheckDestinationBody, CheckedBody, ReleaseBody, ReleasedBody, ResendBody, StartBody, VerificationBody,
 };
 use crate::verification::engine::{Started, Verdict};
-use crate::verification::request::{self, StartRequest, Which};
+use crate::verification::request::{StartRequest, Which};
 use crate::verification::store::{Checked, Snapshot};
 
 /// Start a verification
@@ -215,8 +215,7 @@ pub async fn release(
     StrictJson(body): StrictJson<ReleaseBody>,
 ) -> Result<Json<ReleasedBody>, Problem> {
     let caller = caller.caller(Scope::Release, None)?;
-    let subject = request::subject(body.subject)?;
-    let released = app.engine.release(&caller, &body.to, subject.as_deref()).await??;
+    let released = app.engine.release(&caller, &body.to, body.subject).await??;
     Ok(Json(ReleasedBody { released }))
 }
 

@@ -13,8 +13,7 @@ use crate::verification::model::{CodeBy, Delivery, Event, EventKind, Origin, Sta
 use crate::verification::sharded::Sharded;
 use crate::verification::store::{
     Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Receipt, ReceiptState, Resend, Sending,
-    Snapshot, Start, StoreError, Target,
-    Undelivered,
+    Snapshot, Start, StoreError, Target, Undelivered,
 };
 
 /// How long an answer is kept for its idempotency key.
@@ -141,7 +140,9 @@ impl<R: Rows> Ledger<R> {
             }
         }
         // A caller's own code cannot be made again, and a person's verification is not joined to a stranger's.
-        let joins = |armed: &Verification| armed.code_by != CodeBy::Caller && armed.code_by == verification.code_by && armed.subject == verification.subject;
+        let joins = |armed: &Verification| {
+            armed.code_by != CodeBy::Caller && armed.code_by == verification.code_by && armed.subject == verification.subject
+        };
         let armed = if rearm { self.newest_pending(&verification, now)?.filter(joins) } else { None };
         if let Err(limited) = self.buckets.take_all(&takes, now) {
             return Ok(Sending::Limited(limited));

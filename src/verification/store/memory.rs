@@ -10,8 +10,8 @@ use crate::verification::limit::{Bucket, BucketKey};
 use crate::verification::model::{Delivery, Event, Origin, Status, Verification, VerificationId};
 use crate::verification::store::ledger::{IDEMPOTENCY_LIFE, IdempotencyRow, Ledger, Rows};
 use crate::verification::store::{
-    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, EventSink, IdempotencyClaim, Receipt, Resend, Sending, Start, Store,
-    StoreError,
+    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, EventSink, IdempotencyClaim, Receipt, Resend, Sending, Start,
+    Store, StoreError,
 };
 
 #[derive(Debug, Default)]
@@ -128,13 +128,14 @@ impl Store for MemoryStore {
         destination: [u8; 16],
         before: Option<VerificationId>,
         limit: usize,
-    ) -> Result<Vec<Verification>, StoreError> {
+    ) -> Result<Vec<(Verification, Bucket)>, StoreError> {
         let ledger = self.ledger();
         let newest_first = ledger.rows.verifications.values().rev();
         let wanted = newest_first
             .filter(|row| *row.service == *service && row.destination.key() == destination)
             .filter(|row| before.is_none_or(|before| row.id < before));
-        Ok(wanted.take(limit).cloned().collect())
+        let with_bucket = |row: &Verification| (row.clone(), ledger.buckets.get(&row.sends_key()).clone());
+        Ok(wanted.take(limit).map(with_bucket).collect())
     }
 
     async fn undelivered(&self, now: Timestamp) -> Result<Vec<Verification>, StoreError> {

@@ -345,14 +345,15 @@ pub trait Store: Send + Sync {
     async fn get(&self, service: &str, id: VerificationId) -> Result<Option<(Verification, Bucket)>, StoreError>;
     /// The events of one verification, oldest first.
     async fn timeline(&self, id: VerificationId) -> Result<Vec<Event>, StoreError>;
-    /// Verifications of a service to a destination ([`crate::verification::Destination::key`]), newest first, older than `before`.
+    /// Verifications of a service to a destination ([`crate::verification::Destination::key`]), newest first, older than
+    /// `before`; each as [`Store::get`] gives it.
     async fn list(
         &self,
         service: &str,
         destination: [u8; 16],
         before: Option<VerificationId>,
         limit: usize,
-    ) -> Result<Vec<Verification>, StoreError>;
+    ) -> Result<Vec<(Verification, Bucket)>, StoreError>;
     /// Pending verifications whose message is still queued: what a restart hands to the providers again.
     async fn undelivered(&self, now: Timestamp) -> Result<Vec<Verification>, StoreError>;
     /// A little housekeeping, about a millisecond: removes rows that began before `before` with their events, forgets spent keys and

@@ -9,8 +9,8 @@ use crate::clock::Timestamp;
 use crate::verification::limit::{Bucket, BucketKey};
 use crate::verification::model::{Event, Origin, Status, Verification, VerificationId};
 use crate::verification::store::{
-    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Receipt, Resend, Sending, Snapshot, Start, Store,
-    StoreError, Target,
+    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Receipt, Resend, Sending, Snapshot, Start,
+    Store, StoreError, Target,
 };
 
 #[derive(Default)]
@@ -115,7 +115,7 @@ impl Store for NaiveStore {
         Err(StoreError::Closed)
     }
 
-    async fn list(&self, _: &str, _: [u8; 16], _: Option<VerificationId>, _: usize) -> Result<Vec<Verification>, StoreError> {
+    async fn list(&self, _: &str, _: [u8; 16], _: Option<VerificationId>, _: usize) -> Result<Vec<(Verification, Bucket)>, StoreError> {
         Err(StoreError::Closed)
     }
 

@@ -346,9 +346,9 @@ pub async fn lists_are_paged_newest_first(store: Arc<dyn Store>) -> Outcome {
     let mut before = None;
     loop {
         let page = store.list(SERVICE, destination(1).key(), before, 3).await.map_err(text)?;
-        let Some(last) = page.last() else { break };
+        let Some((last, _)) = page.last() else { break };
         before = Some(last.id);
-        seen.extend(page.iter().map(|row| row.id));
+        seen.extend(page.iter().map(|(row, _)| row.id));
         // A sweep in between moves rows inside the store, and must not show.
         store.sweep(NOW, NOW).await.map_err(text)?;
     }
@@ -407,6 +407,6 @@ pub async fn a_sweep_removes_the_old_and_keeps_the_rest(store: Arc<dyn Store>) -
     ensure!(store.timeline(old.id).await.map_err(text)?.is_empty(), "the old events are still there");
     ensure!(store.get(SERVICE, recent.id).await.map_err(text)?.is_some(), "the recent row is gone");
     let listed = store.list(SERVICE, destination(1).key(), None, 10).await.map_err(text)?;
-    ensure!(listed.len() == 1 && listed[0].id == recent.id, "{listed:?}");
+    ensure!(listed.len() == 1 && listed[0].0.id == recent.id, "{listed:?}");
     Ok(())
 }

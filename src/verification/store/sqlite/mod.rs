@@ -25,8 +25,8 @@ use crate::verification::model::{Delivery, Event, Origin, Verification, Verifica
 use crate::verification::policy::LIFE_MAX;
 use crate::verification::store::ledger::Ledger;
 use crate::verification::store::{
-    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, EventSink, IdempotencyClaim, Receipt, Resend, Sending, Start, Store,
-    StoreError,
+    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, EventSink, IdempotencyClaim, Receipt, Resend, Sending, Start,
+    Store, StoreError,
 };
 
 use rows::SqliteRows;
@@ -164,13 +164,12 @@ impl Store for SqliteStore {
         destination: [u8; 16],
         before: Option<VerificationId>,
         limit: usize,
-    ) -> Result<Vec<Verification>, StoreError> {
+    ) -> Result<Vec<(Verification, Bucket)>, StoreError> {
         let key = rows::index_key(service, &destination);
-        self.read(move |connection| {
-            let ids = index::newest_first(connection, &key, before, limit)?;
-            ids.into_iter().filter_map(|id| rows::get(connection, id).transpose()).collect()
-        })
-        .await
+        let ids = self.read(move |connection| index::newest_first(connection, &key, before, limit)).await?;
+        let service = service.to_owned();
+        // One turn at the writer for all of them: it knows the buckets, and where the newest rows stand.
+        self.run(move |ledger| ids.into_iter().filter_map(|id| ledger.get(&service, id).transpose()).collect()).await
     }
 
     async fn undelivered(&self, now: Timestamp) -> Result<Vec<Verification>, StoreError> {

@@ -29,7 +29,7 @@ pub struct Unreadable {
     column: &'static str,
 }
 
-/// Rows kept in memory: what is sent and checked is mostly what began a moment ago.
+/// Rows kept in memory: what is sent and checked is mostly what began, or was asked for, a moment ago.
 const RECENT: usize = 16_384;
 
 /// The writer's connection, and what it does all the time.
@@ -40,7 +40,7 @@ pub struct SqliteRows<'connection> {
     pub unindexed: Vec<u8>,
     insert: Statement<'connection>,
     append: Statement<'connection>,
-    /// The newest verifications as they stand, and their ids, oldest first.
+    /// The verifications used last as they stand, and their ids in the order in which they came.
     recent: HashMap<VerificationId, Verification>,
     recent_ids: VecDeque<VerificationId>,
 }
@@ -48,7 +48,8 @@ pub struct SqliteRows<'connection> {
 impl SqliteRows<'_> {
     /// Rows over a connection that nobody else writes through.
     pub fn new(connection: &Connection) -> Result<SqliteRows<'_>, StoreError> {
-        let insert = connection.prepare("INSERT INTO verification VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)");
+        let insert = connection
+            .prepare("INSERT INTO verification VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)");
         let append = connection.prepare(
             "INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
         );
@@ -77,8 +78,6 @@ impl SqliteRows<'_> {
     fn remember(&mut self, row: &Verification) {
         match self.recent.entry(row.id) {
             Entry::Occupied(mut recent) => recent.get_mut().clone_from(row),
-            // One that is older than what is kept has its place in the database only.
-            Entry::Vacant(_) if row.revision > 0 => {}
             Entry::Vacant(place) => {
                 place.insert(row.clone());
                 self.recent_ids.push_back(row.id);
@@ -94,10 +93,15 @@ impl SqliteRows<'_> {
 
 impl Rows for SqliteRows<'_> {
     fn get(&mut self, id: VerificationId) -> Result<Option<Verification>, StoreError> {
-        match self.recent.get(&id) {
-            Some(row) => Ok(Some(row.clone())),
-            None => get(self.connection, id),
+        if let Some(row) = self.recent.get(&id) {
+            return Ok(Some(row.clone()));
         }
+        // Who is asked for once is asked for again: a person tries a code more than once.
+        let found = get(self.connection, id)?;
+        if let Some(row) = &found {
+            self.remember(row);
+        }
+        Ok(found)
     }
 
     fn insert(&mut self, row: &Verification) -> Result<(), StoreError> {
@@ -134,7 +138,8 @@ impl Rows for SqliteRows<'_> {
         let changed = |differs: fn(&Verification, &Verification) -> bool| !is_new && known.is_none_or(|known| differs(known, row));
         let recoded = changed(|known, row| known.generation != row.generation);
         let delivered = changed(|known, row| known.delivered_by != row.delivered_by);
-        let (provider, reference) = row.delivered_by.as_ref().filter(|_| delivered).map(|(provider, reference)| (provider, reference)).unzip();
+        let (provider, reference) =
+            row.delivered_by.as_ref().filter(|_| delivered).map(|(provider, reference)| (provider, reference)).unzip();
         let appended = self.append.execute(params![
             event.about.as_bytes(),
             event.revision,
