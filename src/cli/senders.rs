@@ -70,7 +70,10 @@ fn left_out(senders: &Senders, route: &Route) -> String {
     let others = others.join(", ");
     match route.providers.first().map(|&place| &senders.accounts[place]) {
         Some(first) if own_codes(first) => {
-            format!(" alone; not {others}: {} comes first and makes its own codes, and two codes must not be live at once", first.provider.name)
+            format!(
+                " alone; not {others}: {} comes first and makes its own codes, and two codes must not be live at once",
+                first.provider.name
+            )
         }
         _ => format!("; not {others}, which the route does not name, or which makes its own codes and comes later"),
     }
@@ -85,7 +88,7 @@ pub fn unused(accounts: &[Configured], environment: &BTreeMap<String, String>) -
     let mut lines = Vec::new();
     for kind in KINDS {
         let idle: Vec<&str> = kind.environment.iter().map(|(variable, _)| *variable).filter(is_idle).collect();
-        let missing = missing(kind, &is_set);
+        let missing = missing(kind, is_set);
         if idle.is_empty() || (missing.is_empty() && accounts.is_empty()) {
             continue;
         }
@@ -107,7 +110,7 @@ fn missing(kind: &Kind, is_set: impl Fn(&str) -> bool) -> Vec<String> {
         let its = kind.environment.iter().filter(|(_, setting)| group.contains(setting));
         its.map(|(variable, _)| *variable).collect::<Vec<_>>()
     };
-    let groups = kind.needs.iter().map(|group| variables_of(group));
+    let groups = kind.needs.iter().map(variables_of);
     groups.filter(|variables| !variables.iter().any(|variable| is_set(variable))).map(|variables| variables.join(" or ")).collect()
 }
 

@@ -123,7 +123,8 @@ fn variables_that_are_not_enough_are_named() {
     let messaging = messaging.unwrap_or_else(|| panic!("{said:?}"));
     assert!(messaging.starts_with("TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN are set and not used: "), "{messaging}");
     assert!(messaging.contains("needs TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID"), "{messaging}");
-    let refused = env_file(&[ACCOUNT, TOKEN]).with("COUNTERSIGN_MODE", "production").with("COUNTERSIGN_SERVICE__DEFAULT__COUNTRIES", "[\"DE\"]");
+    let refused =
+        env_file(&[ACCOUNT, TOKEN]).with("COUNTERSIGN_MODE", "production").with("COUNTERSIGN_SERVICE__DEFAULT__COUNTRIES", "[\"DE\"]");
     let refused = refused.run(&["doctor"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.out.contains("needs TWILIO_PHONE_NUMBER"), "also where nothing starts: {refused:?}");

@@ -52,11 +52,7 @@ fn message(status: StatusCode, text: &str) -> Response {
     (status, Json(json!({ "message": text }))).into_response()
 }
 
-async fn send_code(
-    State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
-    request: Request,
-) -> Result<Response, Refusal<Message>> {
+async fn send_code(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, request: Request) -> Result<Response, Refusal<Message>> {
     let caller = caller(&app, peer, request.headers());
     let wanted: SendCode = read(request, &app).await?;
     let sent = send(&app, &caller, wanted.phone_number, PURPOSE, "phoneNumber").await?;

@@ -67,11 +67,7 @@ impl Shape for Error {
     }
 }
 
-async fn send_otp(
-    State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
-    request: Request,
-) -> Result<Json<Sent>, Refusal<Error>> {
+async fn send_otp(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, request: Request) -> Result<Json<Sent>, Refusal<Error>> {
     let caller = caller(&app, peer, request.headers());
     let wanted: SendOtp = read(request, &app).await?;
     let sent = send(&app, &caller, wanted.phone, PURPOSE, "phone").await?;
