@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod console;
 pub mod dispatch;
+pub mod gsm;
 pub mod health;
 pub mod http;
 pub mod inbox;
@@ -13,5 +14,6 @@ pub mod message;
 pub mod provider;
 pub mod receipt;
 pub mod route;
+pub mod signature;
 pub mod text;
 pub mod twilio;
