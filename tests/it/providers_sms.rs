@@ -16,7 +16,7 @@ use countersign::delivery::http::Http;
 use countersign::delivery::message::{Envelope, Message};
 use countersign::delivery::provider::{Account, Family, Fault, Kind, MessageProvider, SendError};
 use countersign::delivery::receipt::{Answer, ProviderReceipt, ReceiptError, ReceiptRequest};
-use countersign::delivery::{bird, plivo, telnyx, vonage};
+use countersign::delivery::{bird, plivo, telnyx, twilio, vonage};
 use countersign::secret::Code;
 use countersign::verification::destination::Destination;
 use countersign::verification::store::ReceiptState::{self, Delivered, Failed, Underway};
@@ -699,6 +699,21 @@ fn bird_s_receipts_are_believed_signed_and_fresh_only() {
     }
     let without_secret = account(&bird::KIND, json!({ "api_key": "bk_eu1_abc", "from": "Acme" }));
     assert_eq!(right.read(&without_secret), Err(ReceiptError::Signature));
+}
+
+/// An account with an API key in place of the auth token has nothing to check receipts with.
+#[test]
+fn a_twilio_signature_of_no_bytes_is_none() {
+    let settings = json!({ "account_sid": "AC1", "api_key": "SK1", "api_key_secret": "secret", "from": "+15005550006" });
+    let with_token = json!({ "account_sid": "AC1", "auth_token": "token", "from": "+15005550006" });
+    for settings in [settings, with_token] {
+        let provider = account(&twilio::KIND, settings);
+        let mut post = Post::new("MessageStatus=delivered");
+        post.headers.push(("x-twilio-signature", String::new()));
+        assert_eq!(post.read(&provider), Err(ReceiptError::Signature));
+        post.headers.push(("x-twilio-webhooks-signature-settings", "alg=HMAC_SHA256".into()));
+        assert_eq!(post.read(&provider), Err(ReceiptError::Signature));
+    }
 }
 
 #[test]
