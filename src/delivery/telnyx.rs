@@ -218,7 +218,6 @@ fn cause(code: &str, status: &str) -> &'static str {
         "40004" => "refused by the carrier or the person",
         "40005" | "40014" => "its time ran out before it was delivered",
         "40006" => "the carrier's network failed",
-        "40008" => "handset unreachable",
         "40010" | "40013" => "the sender is not registered for this country",
         "40011" => "the carrier's limit was reached",
         "40012" => "unknown number",

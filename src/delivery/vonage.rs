@@ -57,7 +57,7 @@ const TTL: (u64, u64) = (20_000, 604_800_000);
 struct Settings {
     api_key: String,
     api_secret: Redacted<String>,
-    /// A number without `+`, or up to 11 letters and digits.
+    /// A number, or up to 11 letters and digits.
     from: String,
     /// Receipts must be signed with it.
     signature_secret: Option<Redacted<String>>,
@@ -88,6 +88,7 @@ struct Vonage {
 
 fn build(account: &Account) -> Result<Family, SettingError> {
     let mut settings: Settings = account.settings()?;
+    settings.from = settings.from.trim_start_matches('+').to_owned();
     let base_url = settings.base_url.take().unwrap_or_else(|| "https://rest.nexmo.com".into());
     Ok(Family::Message(Arc::new(Vonage { http: account.http.clone(), settings, base_url })))
 }

@@ -1,6 +1,7 @@
 //! Vonage, Telnyx, Plivo and Bird against servers that speak their recorded formats: what is asked, what each answer means,
 //! which receipts are believed, and all of it once through a whole server (R01 to R07, OPS-04).
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use axum::http::{HeaderMap, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use countersign::clock::{TestClock, Timestamp};
+use countersign::delivery::accounts::Sources;
 use countersign::delivery::http::Http;
 use countersign::delivery::message::{Envelope, Message};
 use countersign::delivery::provider::{Account, Family, Fault, Kind, MessageProvider, SendError};
@@ -185,13 +187,15 @@ async fn vonage_is_asked_as_its_specification_shows() {
     assert_eq!(send(&vonage(&fake.url()), UNICODE).await, Ok("0C000000217B7F02".into()));
     let seen = fake.one();
     assert_eq!((seen.field("type").as_deref(), seen.field("text").as_deref()), (Some("unicode"), Some(UNICODE)));
-    // No callback where providers cannot reach this server; and never a shorter life than Vonage takes.
+    // No callback where providers cannot reach this server; never a shorter life than Vonage takes; numbers without "+".
     let mut short = message(TEXT);
     short.envelope.callback = None;
     short.envelope.expires_at = Timestamp(NOW * 1000 + 5);
-    assert!(vonage(&fake.url()).send(&short).await.is_ok());
+    let settings = json!({ "api_key": "k", "api_secret": "s", "from": "+15005550006", "base_url": fake.url() });
+    assert!(account(&vonage::KIND, settings).send(&short).await.is_ok());
     let seen = fake.one();
     assert_eq!((seen.field("callback"), seen.field("ttl").as_deref()), (None, Some("20000")));
+    assert_eq!(seen.field("from").as_deref(), Some("15005550006"));
 }
 
 #[tokio::test]
@@ -738,6 +742,33 @@ fn an_account_that_cannot_work_says_what_is_missing() {
         let said = refused(kind, settings);
         assert!(said.contains(word), "{}: {said}", kind.name);
     }
+}
+
+#[test]
+fn the_variables_of_the_vendors_own_examples_make_an_account_each() {
+    let variables = [
+        ["VONAGE_API_KEY", "VONAGE_API_SECRET", "VONAGE_SMS_FROM"],
+        ["TELNYX_API_KEY", "TELNYX_FROM_NUMBER", "TELNYX_PUBLIC_KEY"],
+        ["PLIVO_AUTH_ID", "PLIVO_AUTH_TOKEN", "PLIVO_PHONE_NUMBER"],
+        ["BIRD_API_KEY", "BIRD_SMS_FROM", "BIRD_WEBHOOK_SECRET"],
+    ];
+    let value = |name: &str| match name {
+        "TELNYX_PUBLIC_KEY" => TELNYX_PUBLIC_KEY,
+        "BIRD_WEBHOOK_SECRET" => BIRD_SECRET,
+        "BIRD_API_KEY" => "bk_us1_abc",
+        _ => "Acme",
+    };
+    let environment = variables.iter().flatten().map(|name| ((*name).to_owned(), value(name).to_owned())).collect();
+    let kinds = [vonage::KIND, telnyx::KIND, plivo::KIND, bird::KIND];
+    let (http, clock) = (Http::new().expect("a client"), Arc::new(TestClock::default()));
+    let sources = Sources { kinds: &kinds, sections: &BTreeMap::new(), environment: &environment, http, clock };
+    let found = sources.accounts().expect("accounts");
+    for (account, (name, variables)) in found.iter().zip(["vonage", "telnyx", "plivo", "bird"].iter().zip(variables)) {
+        let mut used = account.variables.clone();
+        used.sort_unstable();
+        assert_eq!((&*account.provider.name, used), (*name, variables.to_vec()));
+    }
+    assert_eq!(found.len(), 4);
 }
 
 /// A start that reaches the fake, a forged receipt, the right ones in disorder, and ten more of each at once.
