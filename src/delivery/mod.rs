@@ -4,14 +4,20 @@
 //! what follows a failure, by [`health`]; [`text`] words it; [`receipt`] is what comes back. One file for each provider.
 
 pub mod accounts;
+pub mod bird;
 pub mod console;
 pub mod dispatch;
+pub mod gsm;
 pub mod health;
 pub mod http;
 pub mod inbox;
 pub mod message;
+pub mod plivo;
 pub mod provider;
 pub mod receipt;
 pub mod route;
+pub mod signature;
+pub mod telnyx;
 pub mod text;
 pub mod twilio;
+pub mod vonage;

@@ -17,6 +17,7 @@
 //! - [`input`], [`paths`], [`auth`]: what is refused at the door
 //! - [`secrets`]: no code anywhere that is not the inbox (OTP-07, OTP-09, LOG-02)
 //! - [`tutorial`]: the routes of the published tutorial
+//! - [`providers_sms`]: Vonage, Telnyx, Plivo and Bird, against servers that speak their formats
 //! - [`slow`], [`protocol`], [`tls`], [`headers`], [`stop`]: the server's sockets
 //! - [`configuration`], [`cli`]: what an operator types
 //! - [`kill`]: a server that dies in the middle of its work
@@ -49,6 +50,7 @@ mod listing;
 mod neighbours;
 mod paths;
 mod protocol;
+mod providers_sms;
 mod races;
 mod resend;
 mod secrets;
