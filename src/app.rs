@@ -20,7 +20,7 @@ use crate::delivery::provider::{Family, Kind, Provider};
 use crate::delivery::receipt::References;
 use crate::delivery::route::{Route, Routes};
 use crate::delivery::text::Renderer;
-use crate::delivery::twilio;
+use crate::delivery::{startmessaging, telegram, twilio, twilio_verify, whatsapp};
 use crate::http::keys::Keys;
 use crate::secret::{Code, Entropy};
 use crate::telemetry::Metrics;
@@ -157,7 +157,7 @@ impl App {
 }
 
 /// Every kind of provider. Of accounts that the environment completes, the earlier are asked first.
-const KINDS: &[Kind] = &[twilio::KIND];
+const KINDS: &[Kind] = &[twilio::KIND, twilio_verify::KIND, startmessaging::KIND, whatsapp::KIND, telegram::KIND];
 
 /// What [`App::build`] would refuse, without building anything: for `config check` and `doctor`.
 pub fn check(config: &Config) -> Result<Vec<Configured>, ConfigError> {
