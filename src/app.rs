@@ -20,7 +20,7 @@ use crate::delivery::provider::{Family, Kind, Provider};
 use crate::delivery::receipt::References;
 use crate::delivery::route::{Route, Routes};
 use crate::delivery::text::Renderer;
-use crate::delivery::{bird, plivo, telnyx, twilio, vonage};
+use crate::delivery::{bird, plivo, startmessaging, telegram, telnyx, twilio, twilio_verify, vonage, whatsapp};
 use crate::http::keys::Keys;
 use crate::secret::{Code, Entropy};
 use crate::telemetry::Metrics;
@@ -157,7 +157,17 @@ impl App {
 }
 
 /// Every kind of provider. Of accounts that the environment completes, the earlier are asked first.
-const KINDS: &[Kind] = &[twilio::KIND, vonage::KIND, telnyx::KIND, plivo::KIND, bird::KIND];
+const KINDS: &[Kind] = &[
+    twilio::KIND,
+    twilio_verify::KIND,
+    startmessaging::KIND,
+    vonage::KIND,
+    telnyx::KIND,
+    plivo::KIND,
+    bird::KIND,
+    telegram::KIND,
+    whatsapp::KIND,
+];
 
 /// What [`App::build`] would refuse, without building anything: for `config check` and `doctor`.
 pub fn check(config: &Config) -> Result<Vec<Configured>, ConfigError> {

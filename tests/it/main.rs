@@ -5,6 +5,7 @@
 //! - [`app`]: a server in this process, on real sockets, whose clock stands still until a test moves it
 //! - [`binary`]: the real executable as a child process
 //! - [`actors`]: who takes part: a client with a key, a stranger without one, and the inbox
+//! - [`upstream`]: a provider's API on loopback
 //! - [`wire`] and [`raw`]: HTTP as it should be spoken, and bytes as an attacker sends them
 //!
 //! What is told, in the order of a code's life:
@@ -21,6 +22,8 @@
 //! - [`slow`], [`protocol`], [`tls`], [`headers`], [`stop`]: the server's sockets
 //! - [`configuration`], [`cli`]: what an operator types
 //! - [`kill`]: a server that dies in the middle of its work
+//! - [`twilio_verify`], [`startmessaging`]: providers that make the codes; [`messengers`]: WhatsApp and Telegram
+//! - [`prism`]: what we send to Twilio, against Twilio's own definitions (`./test prism`)
 //! - [`snapshots`]: every JSON body, as it is
 //! - [`architecture`]: who may use what, read from the sources
 
@@ -31,6 +34,7 @@ mod actors;
 mod app;
 mod binary;
 mod raw;
+mod upstream;
 mod wire;
 
 mod address_limits;
@@ -47,8 +51,10 @@ mod input;
 mod kill;
 mod lifecycle;
 mod listing;
+mod messengers;
 mod neighbours;
 mod paths;
+mod prism;
 mod protocol;
 mod providers_sms;
 mod races;
@@ -56,6 +62,8 @@ mod resend;
 mod secrets;
 mod slow;
 mod snapshots;
+mod startmessaging;
 mod stop;
 mod tls;
 mod tutorial;
+mod twilio_verify;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::fixtures::{LIFE, NOW, SERVICE, approve, attempt, claim, destination, limit, resend, start, verification};
 use super::{Outcome, ensure};
 use crate::verification::limit::{FailureRule, LimitName, Quota, Rule, SendRule, Take};
-use crate::verification::model::{Channel, Delivery, Event, EventKind, Origin, Status, Verification, failures_key};
+use crate::verification::model::{Channel, CodeBy, Delivery, Event, EventKind, Origin, Status, Verification, failures_key};
 use crate::verification::store::{AttemptOutcome, CancelOutcome, Checked, Delivered, Sending, Store, StoreError, Target, Undelivered};
 
 fn text(error: StoreError) -> String {
@@ -402,5 +402,50 @@ pub async fn a_sweep_removes_the_old_and_keeps_the_rest(store: Arc<dyn Store>) -
     ensure!(store.get(SERVICE, recent.id).await.map_err(text)?.is_some(), "the recent row is gone");
     let listed = store.list(SERVICE, destination(1).key(), None, 10).await.map_err(text)?;
     ensure!(listed.len() == 1 && listed[0].0.id == recent.id, "{listed:?}");
+    Ok(())
+}
+
+/// A provider that makes the codes answers two starts to one destination with one reference: with one code.
+pub async fn one_reference_is_one_code(store: Arc<dyn Store>) -> Outcome {
+    let theirs = |number: u32, purpose: &str, after: Duration| {
+        let mut verification = verification(number, 1);
+        verification.code_by = CodeBy::Provider;
+        verification.purpose = purpose.into();
+        verification.created_at = NOW + after;
+        verification.queued_at = verification.created_at;
+        verification.expires_at = verification.created_at + LIFE;
+        verification
+    };
+    let sent = async |verification: Verification, reference: &str| {
+        let begun = begun(&store, verification).await?;
+        store.delivered(fate(&begun, 1, Ok(("theirs".into(), reference.into())))).await.map_err(text)?;
+        let row = row(&store, &begun).await?;
+        let has = (row.delivery == Delivery::Sent, row.delivered_by.is_some());
+        ensure!(has.0 == has.1, "{row:?}");
+        Ok::<_, String>((row, has.0))
+    };
+    let moment = Duration::from_secs(1);
+    let hers = |number, after| Verification { subject: Some("account-17".into()), ..theirs(number, "login", after) };
+    let (_, first) = sent(theirs(1, "login", Duration::ZERO), "VE1").await?;
+    let (canceled, _) = sent(theirs(8, "login", moment), "VE3").await?;
+    store.cancel(SERVICE, canceled.id, Origin::default(), NOW + moment).await.map_err(text)?;
+    ensure!(first, "a new reference was refused");
+    for (number, purpose, after, reference, may) in [
+        (2, "payment", moment, "VE1", false),
+        (3, "login", moment, "VE1", false),
+        (4, "payment", moment, "VE2", true),
+        // The first has expired, its code perhaps not: the same purpose may have it again, no other may.
+        (5, "payment", LIFE + moment, "VE1", false),
+        (6, "login", LIFE + moment, "VE1", true),
+        (7, "login", LIFE + 2 * moment, "VE1", false),
+    ] {
+        let (row, may_have_it) = sent(theirs(number, purpose, after), reference).await?;
+        ensure!(may_have_it == may, "number {number}: {row:?}");
+    }
+    let (_, hers) = sent(hers(10, LIFE + 3 * moment), "VE4").await?;
+    let (_, again) = sent(theirs(11, "login", 2 * LIFE + 4 * moment), "VE4").await?;
+    ensure!(hers && !again, "a code that was made for one person serves everybody");
+    let (_, again) = sent(theirs(9, "login", 2 * LIFE + 4 * moment), "VE3").await?;
+    ensure!(!again, "a code that was called off serves another one");
     Ok(())
 }
