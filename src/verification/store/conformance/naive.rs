@@ -9,8 +9,8 @@ use crate::clock::Timestamp;
 use crate::verification::limit::{Bucket, BucketKey};
 use crate::verification::model::{Event, Origin, Status, Verification, VerificationId};
 use crate::verification::store::{
-    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Receipt, Resend, Sending, Snapshot, Start, Store,
-    StoreError, Target,
+    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Receipt, Resend, Sending, Snapshot, Start,
+    Store, StoreError, Target,
 };
 
 #[derive(Default)]
@@ -91,7 +91,14 @@ impl Store for NaiveStore {
         Err(StoreError::Closed)
     }
 
-    async fn cancel(&self, _: &str, _: VerificationId, _: Origin, _: Timestamp) -> Result<CancelOutcome, StoreError> {
+    async fn cancel(
+        &self,
+        _: &str,
+        _: VerificationId,
+        _: Origin,
+        _: Option<&'static str>,
+        _: Timestamp,
+    ) -> Result<CancelOutcome, StoreError> {
         Err(StoreError::Closed)
     }
 
