@@ -6,12 +6,16 @@
 pub mod accounts;
 pub mod console;
 pub mod dispatch;
+pub mod gsm;
 pub mod health;
 pub mod http;
 pub mod inbox;
+pub mod mail;
 pub mod message;
+pub mod not_me;
 pub mod provider;
 pub mod receipt;
 pub mod route;
 pub mod text;
 pub mod twilio;
+pub mod words;

@@ -6,6 +6,7 @@
 //! - [`binary`]: the real executable as a child process
 //! - [`actors`]: who takes part: a client with a key, a stranger without one, and the inbox
 //! - [`wire`] and [`raw`]: HTTP as it should be spoken, and bytes as an attacker sends them
+//! - [`sample`]: a provider, or a message, without a server around it
 //!
 //! What is told, in the order of a code's life:
 //! - [`lifecycle`], [`resend`], [`listing`]: start, check, cancel, send again, read back
@@ -16,6 +17,7 @@
 //! - [`idempotency`]: the same request twice (OPS-05)
 //! - [`input`], [`paths`], [`auth`]: what is refused at the door
 //! - [`secrets`]: no code anywhere that is not the inbox (OTP-07, OTP-09, LOG-02)
+//! - [`texts`], [`not_me`]: what people read, and their way out (OTP-10, OTP-11, OTP-12)
 //! - [`tutorial`]: the routes of the published tutorial
 //! - [`slow`], [`protocol`], [`tls`], [`headers`], [`stop`]: the server's sockets
 //! - [`configuration`], [`cli`]: what an operator types
@@ -30,6 +32,7 @@ mod actors;
 mod app;
 mod binary;
 mod raw;
+mod sample;
 mod wire;
 
 mod address_limits;
@@ -47,6 +50,7 @@ mod kill;
 mod lifecycle;
 mod listing;
 mod neighbours;
+mod not_me;
 mod paths;
 mod protocol;
 mod races;
@@ -55,5 +59,6 @@ mod secrets;
 mod slow;
 mod snapshots;
 mod stop;
+mod texts;
 mod tls;
 mod tutorial;
