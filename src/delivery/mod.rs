@@ -16,6 +16,7 @@ pub mod not_me;
 pub mod provider;
 pub mod receipt;
 pub mod route;
+pub mod smtp;
 pub mod text;
 pub mod twilio;
 pub mod words;

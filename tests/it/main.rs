@@ -18,6 +18,7 @@
 //! - [`input`], [`paths`], [`auth`]: what is refused at the door
 //! - [`secrets`]: no code anywhere that is not the inbox (OTP-07, OTP-09, LOG-02)
 //! - [`texts`], [`not_me`]: what people read, and their way out (OTP-10, OTP-11, OTP-12)
+//! - [`smtp`], [`webhook`]: two of those who deliver
 //! - [`tutorial`]: the routes of the published tutorial
 //! - [`slow`], [`protocol`], [`tls`], [`headers`], [`stop`]: the server's sockets
 //! - [`configuration`], [`cli`]: what an operator types
@@ -57,6 +58,7 @@ mod races;
 mod resend;
 mod secrets;
 mod slow;
+mod smtp;
 mod snapshots;
 mod stop;
 mod texts;
