@@ -21,7 +21,7 @@ use crate::delivery::provider::{Family, Kind, Provider};
 use crate::delivery::receipt::References;
 use crate::delivery::route::{Route, Routes};
 use crate::delivery::text::Renderer;
-use crate::delivery::{smtp, twilio};
+use crate::delivery::{smtp, twilio, webhook};
 use crate::http::keys::Keys;
 use crate::secret::{Code, Entropy};
 use crate::telemetry::Metrics;
@@ -165,7 +165,7 @@ impl App {
 }
 
 /// Every kind of provider. Of accounts that the environment completes, the earlier are asked first.
-const KINDS: &[Kind] = &[twilio::KIND, smtp::KIND];
+const KINDS: &[Kind] = &[twilio::KIND, smtp::KIND, webhook::KIND];
 
 /// What [`App::build`] would refuse, without building anything: for `config check` and `doctor`.
 pub fn check(config: &Config) -> Result<Vec<Configured>, ConfigError> {

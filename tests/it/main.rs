@@ -64,3 +64,4 @@ mod stop;
 mod texts;
 mod tls;
 mod tutorial;
+mod webhook;
