@@ -34,7 +34,7 @@ fn every_text_message_is_one_segment_and_ends_with_the_line_for_autofill() {
 fn the_last_line_is_the_services_choice_and_for_text_messages_only() {
     let hashed = policy("[service.default]\nandroid_app_hash = \"FA+9qCX9VSu\"", "default");
     let body = message(Channel::Sms, PHONE, "en", &hashed).body;
-    assert!(body.ends_with(&format!("share it.\nFA+9qCX9VSu")) && body.len() <= 140, "{body}");
+    assert!(body.ends_with("share it.\nFA+9qCX9VSu") && body.len() <= 140, "{body}");
     let plain = policy("", "default");
     assert_eq!(message(Channel::Sms, PHONE, "en", &plain).body.lines().count(), 1);
     for toml in ["origin = \"my.example.com\"", "android_app_hash = \"FA+9qCX9VSu\""] {
