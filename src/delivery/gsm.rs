@@ -1,24 +1,37 @@
-//! How a text message travels: in GSM 03.38's alphabet of seven bits, or as UTF-16 when one character is not in it. What
-//! that costs: messages are paid by the segment.
+//! How a text travels as SMS: in which alphabet, and in how many segments.
+//!
+//! 3GPP TS 23.038: seven bits a character in the GSM alphabet (160 to a message, 153 where several are joined), and 16-bit
+//! units for everything else (70, and 67). One character outside the alphabet makes the whole text the other kind.
 
-/// One character each (3GPP TS 23.038, 6.2.1), without the escape.
+use serde::Serialize;
+
+/// The basic alphabet: one septet each. (The escape, the 128th, is no character.)
 const BASIC: &str =
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà";
-/// An escape and one character each (6.2.1.1).
+/// The extension: an escape and one more septet.
 const EXTENSION: &str = "\u{c}^{}\\[~]|€";
 
-/// The alphabet of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The alphabet of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Encoding {
-    /// Seven bits a character: 160 in one segment, 153 in each of several.
+    /// Seven bits a character.
     Gsm7,
-    /// UTF-16: 70 units in one segment, 67 in each of several.
+    /// 16-bit units.
     Ucs2,
 }
 
 impl Encoding {
-    /// Units that one segment holds: alone, and as one of several.
-    const fn room(self) -> (usize, usize) {
+    /// What people call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Encoding::Gsm7 => "GSM-7",
+            Encoding::Ucs2 => "UCS-2",
+        }
+    }
+
+    /// Units of a message that stands alone, and of one that is joined with others.
+    fn room(self) -> (usize, usize) {
         match self {
             Encoding::Gsm7 => (160, 153),
             Encoding::Ucs2 => (70, 67),
@@ -26,36 +39,48 @@ impl Encoding {
     }
 }
 
-/// Whether every character is in GSM's alphabet, its extension included.
+/// Whether every character is in the GSM alphabet or its extension.
 pub fn is_gsm7(text: &str) -> bool {
     text.chars().all(|character| septets(character).is_some())
 }
 
-/// The alphabet that the text needs, and how many segments it takes; an empty one takes one.
+/// The alphabet that the text needs, and the number of segments that carry it. An empty text is one.
 pub fn segments(text: &str) -> (Encoding, usize) {
-    let encoding = if is_gsm7(text) { Encoding::Gsm7 } else { Encoding::Ucs2 };
-    let units = |character: char| match encoding {
-        Encoding::Gsm7 => septets(character).unwrap_or_default(),
-        Encoding::Ucs2 => character.len_utf16(),
-    };
-    let (alone, each) = encoding.room();
-    if text.chars().map(units).sum::<usize>() <= alone {
+    let (encoding, units) = units(text);
+    let (alone, joined) = encoding.room();
+    if units.iter().sum::<usize>() <= alone {
         return (encoding, 1);
     }
-    // A character of two units is never cut: it goes into the next segment whole.
-    let (mut segments, mut used) = (1, 0);
-    for units in text.chars().map(units) {
-        if used + units > each {
-            segments += 1;
+    // A character of two units stays whole, so a segment may end one unit early.
+    let (mut count, mut used) = (1, 0);
+    for size in units {
+        if used + size > joined {
+            count += 1;
             used = 0;
         }
-        used += units;
+        used += size;
     }
-    (encoding, segments)
+    (encoding, count)
+}
+
+/// The units that the text takes: septets, or 16-bit ones.
+pub fn length(text: &str) -> usize {
+    units(text).1.iter().sum()
+}
+
+fn units(text: &str) -> (Encoding, Vec<usize>) {
+    match text.chars().map(septets).collect::<Option<Vec<_>>>() {
+        Some(septets) => (Encoding::Gsm7, septets),
+        None => (Encoding::Ucs2, text.chars().map(char::len_utf16).collect()),
+    }
 }
 
 fn septets(character: char) -> Option<usize> {
-    if BASIC.contains(character) { Some(1) } else { EXTENSION.contains(character).then_some(2) }
+    match character {
+        _ if BASIC.contains(character) => Some(1),
+        _ if EXTENSION.contains(character) => Some(2),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -63,30 +88,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_alphabet_is_gsm_s_and_no_more() {
-        assert_eq!((BASIC.chars().count(), EXTENSION.chars().count()), (127, 10), "128 places, one of them the escape");
-        for text in ["", "123456 ist Ihr Code für Übergröße", "à la carte", "[{~}] €", "ΩΣ", "a\r\nb"] {
-            assert!(is_gsm7(text), "{text}");
-        }
-        for text in ["ç", "á", "Ê", "ş", "код", "验证码", "“quoted”", "`", "\t", "\u{1b}", "🙂", "α"] {
-            assert!(!is_gsm7(text), "{text}");
+    fn the_alphabet_is_that_of_the_standard() {
+        assert_eq!(BASIC.chars().count(), 127);
+        assert!(is_gsm7("") && is_gsm7("Grüße, 12 €") && is_gsm7("@example.com #123456"));
+        // Not in it, though it looks as if: the backtick, ç, á, the long dash, the curly apostrophe.
+        for not in ["`", "ç", "á", "–", "’", "ł", "1\u{a0}2", "\t", "你", "🙂"] {
+            assert!(!is_gsm7(not), "{not}");
         }
     }
 
     #[test]
-    fn segments_break_where_phones_break_them() {
-        assert_eq!(segments(""), (Encoding::Gsm7, 1));
-        for (length, expected) in [(160, 1), (161, 2), (306, 2), (307, 3)] {
-            assert_eq!(segments(&"a".repeat(length)), (Encoding::Gsm7, expected), "{length}");
+    fn segments_are_counted_as_carriers_do() {
+        for (text, expected) in [
+            (String::new(), (Encoding::Gsm7, 1)),
+            ("a".repeat(160), (Encoding::Gsm7, 1)),
+            ("a".repeat(161), (Encoding::Gsm7, 2)),
+            ("a".repeat(306), (Encoding::Gsm7, 2)),
+            ("a".repeat(307), (Encoding::Gsm7, 3)),
+            ("€".repeat(80), (Encoding::Gsm7, 1)),
+            ("€".repeat(81), (Encoding::Gsm7, 2)),
+            // 153 is odd: the 77th euro sign does not fit into the first segment.
+            ("€".repeat(152), (Encoding::Gsm7, 2)),
+            ("€".repeat(153), (Encoding::Gsm7, 3)),
+            ("я".repeat(70), (Encoding::Ucs2, 1)),
+            ("я".repeat(71), (Encoding::Ucs2, 2)),
+            ("я".repeat(135), (Encoding::Ucs2, 3)),
+            ("🙂".repeat(35), (Encoding::Ucs2, 1)),
+            // 67 is odd, too.
+            ("🙂".repeat(66), (Encoding::Ucs2, 2)),
+            ("🙂".repeat(67), (Encoding::Ucs2, 3)),
+            (format!("{}я", "a".repeat(69)), (Encoding::Ucs2, 1)),
+        ] {
+            assert_eq!(segments(&text), expected, "{} units", length(&text));
         }
-        for (length, expected) in [(70, 1), (71, 2), (134, 2), (135, 3)] {
-            assert_eq!(segments(&"я".repeat(length)), (Encoding::Ucs2, expected), "{length}");
-        }
-        assert_eq!(segments(&"€".repeat(80)).1, 1, "two septets each");
-        assert_eq!(segments(&"€".repeat(81)).1, 2);
-        // 152 + 2 do not fit into 153, so 76 in each of two segments, and one more.
-        assert_eq!((segments(&"€".repeat(152)).1, segments(&"€".repeat(153)).1), (2, 3));
-        assert_eq!(segments(&"🙂".repeat(35)), (Encoding::Ucs2, 1), "two units each");
-        assert_eq!((segments(&"🙂".repeat(66)).1, segments(&"🙂".repeat(67)).1), (2, 3), "33 in each, none cut in half");
     }
 }

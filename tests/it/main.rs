@@ -7,6 +7,7 @@
 //! - [`actors`]: who takes part: a client with a key, a stranger without one, and the inbox
 //! - [`upstream`]: a provider's API on loopback
 //! - [`wire`] and [`raw`]: HTTP as it should be spoken, and bytes as an attacker sends them
+//! - [`sample`]: a provider, or a message, without a server around it
 //!
 //! What is told, in the order of a code's life:
 //! - [`lifecycle`], [`resend`], [`listing`]: start, check, cancel, send again, read back
@@ -17,6 +18,8 @@
 //! - [`idempotency`]: the same request twice (OPS-05)
 //! - [`input`], [`paths`], [`auth`]: what is refused at the door
 //! - [`secrets`]: no code anywhere that is not the inbox (OTP-07, OTP-09, LOG-02)
+//! - [`texts`], [`not_me`]: what people read, and their way out (OTP-10, OTP-11, OTP-12)
+//! - [`smtp`], [`webhook`]: two of those who deliver
 //! - [`tutorial`]: the routes of the published tutorial
 //! - [`providers_sms`]: Vonage, Telnyx, Plivo and Bird, against servers that speak their formats
 //! - [`slow`], [`protocol`], [`tls`], [`headers`], [`stop`]: the server's sockets
@@ -34,6 +37,7 @@ mod actors;
 mod app;
 mod binary;
 mod raw;
+mod sample;
 mod upstream;
 mod wire;
 
@@ -53,6 +57,7 @@ mod lifecycle;
 mod listing;
 mod messengers;
 mod neighbours;
+mod not_me;
 mod paths;
 mod prism;
 mod protocol;
@@ -61,9 +66,12 @@ mod races;
 mod resend;
 mod secrets;
 mod slow;
+mod smtp;
 mod snapshots;
 mod startmessaging;
 mod stop;
+mod texts;
 mod tls;
 mod tutorial;
 mod twilio_verify;
+mod webhook;

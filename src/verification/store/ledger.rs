@@ -310,7 +310,14 @@ impl<R: Rows> Ledger<R> {
     }
 
     /// See [`crate::verification::Store::cancel`].
-    pub fn cancel(&mut self, service: &str, id: VerificationId, origin: &Origin, now: Timestamp) -> Result<CancelOutcome, StoreError> {
+    pub fn cancel(
+        &mut self,
+        service: &str,
+        id: VerificationId,
+        origin: &Origin,
+        detail: Option<&'static str>,
+        now: Timestamp,
+    ) -> Result<CancelOutcome, StoreError> {
         let Some(mut verification) = self.of_service(service, id)? else { return Ok(CancelOutcome::NotFound) };
         if verification.status_at(now) != Status::Pending {
             return Ok(CancelOutcome::Ended(Box::new(verification)));
@@ -318,7 +325,7 @@ impl<R: Rows> Ledger<R> {
         verification.status = Status::Canceled;
         verification.ended_at = Some(now);
         self.pending.remove(&verification);
-        self.changed(&mut verification, EventKind::Canceled, origin, None, now)?;
+        self.changed(&mut verification, EventKind::Canceled, origin, detail.map(str::to_owned), now)?;
         Ok(CancelOutcome::Canceled(Box::new(verification)))
     }
 

@@ -71,11 +71,11 @@ pub async fn what_has_ended_is_not_judged(store: Arc<dyn Store>) -> Outcome {
     ensure!(matches!(late, AttemptOutcome::Ended(_)), "at its end: {late:?}");
 
     let canceled = begun(&store, verification(2, 2)).await?;
-    let outcome = store.cancel(SERVICE, canceled.id, Origin::default(), NOW).await.map_err(text)?;
+    let outcome = store.cancel(SERVICE, canceled.id, Origin::default(), None, NOW).await.map_err(text)?;
     ensure!(matches!(outcome, CancelOutcome::Canceled(_)), "{outcome:?}");
     ensure!(!judged(&store, &canceled).await?, "a canceled one was judged");
     ensure!(!store.approve(approve(canceled.id)).await.map_err(text)?, "a canceled one was approved");
-    let again = store.cancel(SERVICE, canceled.id, Origin::default(), NOW).await.map_err(text)?;
+    let again = store.cancel(SERVICE, canceled.id, Origin::default(), None, NOW).await.map_err(text)?;
     ensure!(matches!(again, CancelOutcome::Ended(_)), "canceled twice: {again:?}");
 
     let approved = begun(&store, verification(3, 3)).await?;
@@ -96,7 +96,7 @@ pub async fn other_services_see_nothing(store: Arc<dyn Store>) -> Outcome {
     foreign.service = "other".into();
     let outcome = store.resend(foreign).await.map_err(text)?;
     ensure!(matches!(outcome, Sending::NotFound), "{outcome:?}");
-    let outcome = store.cancel("other", verification.id, Origin::default(), NOW).await.map_err(text)?;
+    let outcome = store.cancel("other", verification.id, Origin::default(), None, NOW).await.map_err(text)?;
     ensure!(matches!(outcome, CancelOutcome::NotFound), "{outcome:?}");
     ensure!(store.get("other", verification.id).await.map_err(text)?.is_none(), "another service got it");
     let listed = store.list("other", verification.destination.key(), None, 10).await.map_err(text)?;
@@ -210,7 +210,7 @@ pub async fn newest_pending_is_meant_by_destination(store: Arc<dyn Store>) -> Ou
     ensure!(matches!(&outcome, AttemptOutcome::Judge(meant) if meant.id == newer.id), "{outcome:?}");
     let outcome = store.attempt(by_destination("payment")).await.map_err(text)?;
     ensure!(matches!(outcome, AttemptOutcome::NotFound), "another purpose: {outcome:?}");
-    store.cancel(SERVICE, newer.id, Origin::default(), NOW).await.map_err(text)?;
+    store.cancel(SERVICE, newer.id, Origin::default(), None, NOW).await.map_err(text)?;
     let outcome = store.attempt(by_destination("login")).await.map_err(text)?;
     ensure!(matches!(&outcome, AttemptOutcome::Judge(meant) if meant.id == older.id), "after the newer ended: {outcome:?}");
     Ok(())
@@ -358,7 +358,7 @@ pub async fn timelines_are_complete_and_in_order(store: Arc<dyn Store>) -> Outco
     let moved = row(&store, &verification).await?;
     store.resend(resend(&moved)).await.map_err(text)?;
     store.delivered(fate(&verification, 2, lost("unreachable"))).await.map_err(text)?;
-    store.cancel(SERVICE, verification.id, Origin::default(), NOW).await.map_err(text)?;
+    store.cancel(SERVICE, verification.id, Origin::default(), None, NOW).await.map_err(text)?;
     let timeline = store.timeline(verification.id).await.map_err(text)?;
     let kinds: Vec<_> = timeline.iter().map(|event| event.kind).collect();
     let expected =
@@ -378,7 +378,7 @@ pub async fn undelivered_are_found(store: Arc<dyn Store>) -> Outcome {
     let sent = begun(&store, verification(2, 2)).await?;
     store.delivered(fate(&sent, 1, Ok(("console".into(), "reference".into())))).await.map_err(text)?;
     let canceled = begun(&store, verification(3, 3)).await?;
-    store.cancel(SERVICE, canceled.id, Origin::default(), NOW).await.map_err(text)?;
+    store.cancel(SERVICE, canceled.id, Origin::default(), None, NOW).await.map_err(text)?;
     let found = store.undelivered(NOW).await.map_err(text)?;
     ensure!(found.len() == 1 && found[0].id == queued.id, "{found:?}");
     ensure!(store.undelivered(queued.expires_at).await.map_err(text)?.is_empty(), "an expired one would be sent");
@@ -428,7 +428,7 @@ pub async fn one_reference_is_one_code(store: Arc<dyn Store>) -> Outcome {
     let hers = |number, after| Verification { subject: Some("account-17".into()), ..theirs(number, "login", after) };
     let (_, first) = sent(theirs(1, "login", Duration::ZERO), "VE1").await?;
     let (canceled, _) = sent(theirs(8, "login", moment), "VE3").await?;
-    store.cancel(SERVICE, canceled.id, Origin::default(), NOW + moment).await.map_err(text)?;
+    store.cancel(SERVICE, canceled.id, Origin::default(), None, NOW + moment).await.map_err(text)?;
     ensure!(first, "a new reference was refused");
     for (number, purpose, after, reference, may) in [
         (2, "payment", moment, "VE1", false),
