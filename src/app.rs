@@ -59,7 +59,7 @@ pub struct App {
     pub tutorial_api: bool,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// Where examples point.
+    /// Where others reach this server: what providers sign, and where examples point.
     pub public_url: String,
     /// Longest work on one request.
     pub request_timeout: Duration,
@@ -77,8 +77,28 @@ pub struct App {
     pub renderer: Arc<Renderer>,
     /// The links of mails; none where people cannot reach this server.
     pub cancel_links: Option<CancelLinks>,
+    /// Who delivers.
+    pub senders: Senders,
     entropy: Arc<dyn Entropy>,
 }
+
+/// Who delivers, and by which routes: what a configuration means.
+pub struct Senders {
+    /// The accounts, in order.
+    pub accounts: Vec<Configured>,
+    /// Whom a message goes to.
+    pub routes: Routes,
+}
+
+impl Senders {
+    /// Whether messages really leave: they cost money and reach people.
+    pub fn are_real(&self) -> bool {
+        self.accounts.iter().any(|account| account.title != CONSOLE)
+    }
+}
+
+/// What people call the console.
+const CONSOLE: &str = "console";
 
 impl App {
     /// Builds the application. Must be called within the runtime.
@@ -95,11 +115,13 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let cancel_links = config.server.public_url.clone().map(|public_url| CancelLinks::new(peppers.clone(), public_url));
         let renderer = Arc::new(renderer(&policies)?.with_links(cancel_links.clone()));
-        let providers: Vec<_> = accounts(config, Arc::clone(&clock))?.into_iter().map(|account| account.provider).collect();
-        let routes = routes(config, &providers)?;
-        bounded(&policies, &providers)?;
+        let senders = senders(config, &policies, Arc::clone(&clock))?;
         let store = Arc::new(SqliteStore::open(&config.database(), config.store.synchronous, Arc::new(AuditLog), clock.now())?);
-        let inbox = (config.mode == Mode::Dev).then(|| Arc::new(Inbox::new(config.dev.inbox_size)));
+        let inbox = (config.mode == Mode::Dev).then(|| {
+            let mut run = [0; 4];
+            entropy.fill(&mut run);
+            Arc::new(Inbox::new(config.dev.inbox_size, u32::from_be_bytes(run)))
+        });
         let references = References::new(peppers.clone(), config.server.public_url.clone());
         let (failed, mut failures) = mpsc::unbounded_channel();
         let tools = Tools {
@@ -113,7 +135,8 @@ impl App {
             retry_wait: config.delivery.retry_wait.0,
             failed,
         };
-        let dispatcher = Arc::new(Dispatcher::new(providers, routes, tools));
+        let providers = senders.accounts.iter().map(|account| account.provider.clone()).collect();
+        let dispatcher = Arc::new(Dispatcher::new(providers, senders.routes.clone(), tools));
         let test_destinations = config.dev.test_destinations.iter();
         let engine = Engine {
             store: Arc::clone(&store) as Arc<dyn Store>,
@@ -143,6 +166,7 @@ impl App {
             references,
             renderer,
             cancel_links,
+            senders,
             entropy,
         });
         let following = Arc::downgrade(&app);
@@ -165,7 +189,7 @@ impl App {
 }
 
 /// Every kind of provider. Of accounts that the environment completes, the earlier are asked first.
-const KINDS: &[Kind] = &[
+pub const KINDS: &[Kind] = &[
     twilio::KIND,
     twilio_verify::KIND,
     startmessaging::KIND,
@@ -180,14 +204,18 @@ const KINDS: &[Kind] = &[
 ];
 
 /// What [`App::build`] would refuse, without building anything: for `config check` and `doctor`.
-pub fn check(config: &Config) -> Result<Vec<Configured>, ConfigError> {
+pub fn check(config: &Config) -> Result<Senders, ConfigError> {
     let policies = config.policies()?;
     renderer(&policies)?;
-    let accounts = accounts(config, Arc::new(SystemClock))?;
+    senders(config, &policies, Arc::new(SystemClock))
+}
+
+fn senders(config: &Config, policies: &[Arc<Policy>], clock: Arc<dyn Clock>) -> Result<Senders, ConfigError> {
+    let accounts = accounts(config, clock)?;
     let providers: Vec<_> = accounts.iter().map(|account| account.provider.clone()).collect();
-    routes(config, &providers)?;
-    bounded(&policies, &providers)?;
-    Ok(accounts)
+    let routes = routes(config, &providers)?;
+    bounded(policies, &providers)?;
+    Ok(Senders { accounts, routes })
 }
 
 /// The words of all services, checked.
@@ -203,7 +231,7 @@ fn accounts(config: &Config, clock: Arc<dyn Clock>) -> Result<Vec<Configured>, C
     let mut accounts = sources.accounts().map_err(|error| ConfigError::rule(error.key, error.rule))?;
     if accounts.is_empty() && config.mode == Mode::Dev {
         let family = Family::Message(Arc::new(Console { print: config.console.print }));
-        accounts.push(Configured { provider: Provider { name: "console".into(), family }, title: "console", variables: Vec::new() });
+        accounts.push(Configured { provider: Provider { name: "console".into(), family }, title: CONSOLE, variables: Vec::new() });
     }
     if accounts.is_empty() {
         return Err(ConfigError::rule("provider", "production needs a provider that delivers: see docs/guides/providers.md"));

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::cli::{Failure, load, terminal};
+use crate::app::{self, Senders};
+use crate::cli::{Failure, load, senders, terminal};
 use crate::config::{Config, Mode, PEPPER_FILE};
 use crate::db;
 use crate::db::client::Clients;
@@ -33,17 +34,31 @@ struct Check {
     detail: String,
 }
 
+impl Check {
+    fn new(what: &'static str, finding: Finding, detail: impl Into<String>) -> Check {
+        Check { what, finding, detail: detail.into() }
+    }
+}
+
 pub fn run(file: Option<&Path>, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let config = load(file)?;
-    let checks = [
-        configuration(&config),
-        mode(&config),
+    let (settings, senders) = match app::check(&config) {
+        Ok(senders) => (Check::new("settings", Finding::Ok, "every setting is in its range, every text renders"), Some(senders)),
+        Err(error) => (Check::new("settings", Finding::Wrong, error.to_string()), None),
+    };
+    let mut checks = vec![settings, mode(&config, senders.as_ref().is_some_and(Senders::are_real))];
+    if let Some(senders) = &senders {
+        checks.extend(delivery(&config, senders));
+    }
+    let accounts = senders.as_ref().map_or(&[][..], |senders| &senders.accounts);
+    checks.extend(senders::unused(accounts, &config.environment).into_iter().map(|line| Check::new("variable", Finding::Note, line)));
+    checks.extend([
         pepper(&config),
         database(&config),
         clients(&config),
-        listener("server", &config.server.host, config.server.port),
-        listener("admin", &config.admin.host, config.admin.port),
-    ];
+        listener("server", &config.server.host, config.server.port, &plain_names(&config)),
+        listener("admin", &config.admin.host, config.admin.port, ""),
+    ]);
     if arguments.json {
         terminal::say_json(&checks);
     } else {
@@ -60,20 +75,31 @@ pub fn run(file: Option<&Path>, arguments: &Arguments) -> Result<ExitCode, Failu
     Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn configuration(config: &Config) -> Check {
-    let (finding, detail) = match crate::app::check(config) {
-        Ok(_) => (Finding::Ok, "every setting is in its range, every text renders".to_owned()),
-        Err(error) => (Finding::Wrong, error.to_string()),
-    };
-    Check { what: "settings", finding, detail }
+fn mode(config: &Config, are_real: bool) -> Check {
+    match config.mode {
+        Mode::Dev if are_real => {
+            Check::new("mode", Finding::Note, "dev: messages are really sent, which costs money; codes of ours are shown in the inbox, too")
+        }
+        Mode::Dev => Check::new("mode", Finding::Note, "dev: codes are shown in the inbox and on the console, nothing is sent"),
+        Mode::Production => Check::new("mode", Finding::Ok, "production"),
+    }
 }
 
-fn mode(config: &Config) -> Check {
-    let (finding, detail) = match config.mode {
-        Mode::Dev => (Finding::Note, "dev: codes are shown in the inbox and on the console, nothing is sent".into()),
-        Mode::Production => (Finding::Ok, "production".into()),
-    };
-    Check { what: "mode", finding, detail }
+/// Who delivers, by which routes, and whether it will be known what arrived.
+fn delivery(config: &Config, from: &Senders) -> Vec<Check> {
+    let mut checks: Vec<Check> = senders::accounts(from).into_iter().map(|line| Check::new("provider", Finding::Ok, line)).collect();
+    checks.extend(senders::routes(from).into_iter().map(|line| Check::new("route", Finding::Ok, line)));
+    if from.are_real() && config.server.public_url.is_none() {
+        let line = "server.public_url is not set: providers cannot report what became of messages";
+        checks.push(Check::new("receipts", Finding::Note, line));
+    }
+    checks
+}
+
+/// Of the variables that many hosts set.
+fn plain_names(config: &Config) -> String {
+    let set: Vec<_> = ["HOST", "PORT"].into_iter().filter(|name| config.environment.contains_key(*name)).collect();
+    if set.is_empty() { String::new() } else { format!(" ({})", set.join(", ")) }
 }
 
 fn pepper(config: &Config) -> Check {
@@ -119,10 +145,10 @@ fn clients(config: &Config) -> Check {
     Check { what: "clients", finding, detail }
 }
 
-fn listener(what: &'static str, host: &str, port: u16) -> Check {
+fn listener(what: &'static str, host: &str, port: u16, from: &str) -> Check {
     let (finding, detail) = match TcpListener::bind((host, port)) {
-        Ok(_) => (Finding::Ok, format!("{host}:{port} is free")),
-        Err(error) => (Finding::Note, format!("{host}:{port} cannot be listened on: {error} (is the server running?)")),
+        Ok(_) => (Finding::Ok, format!("{host}:{port} is free{from}")),
+        Err(error) => (Finding::Note, format!("{host}:{port}{from} cannot be listened on: {error} (is the server running?)")),
     };
     Check { what, finding, detail }
 }

@@ -7,6 +7,7 @@ mod config;
 mod doctor;
 mod migrate;
 mod send;
+mod senders;
 mod serve;
 mod template;
 mod terminal;

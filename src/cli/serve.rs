@@ -11,8 +11,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::app::{App, make_data_dir};
-use crate::cli::{Failure, terminal};
+use crate::app::{App, Senders, make_data_dir};
+use crate::cli::{Failure, senders, terminal};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, Flags, Mode};
 use crate::db::client::{Clients, Scope};
@@ -65,7 +65,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     if resumed > 0 {
         tracing::info!(messages = resumed, "sending what the last run left queued");
     }
-    welcome(config, &url, &address(&config.admin.host, &admin)?, first_key.as_deref());
+    welcome(config, &app.senders, &url, &address(&config.admin.host, &admin)?, first_key.as_deref());
 
     let server = |listener, router, tls| Server {
         listener,
@@ -136,12 +136,25 @@ fn write_private(file: &PathBuf, text: &str) -> std::io::Result<()> {
     fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?.write_all(text.as_bytes())
 }
 
-fn welcome(config: &Config, url: &str, admin: &str, first_key: Option<&str>) {
+fn welcome(config: &Config, from: &Senders, url: &str, admin: &str, first_key: Option<&str>) {
     tracing::info!(url, admin, mode = ?config.mode, "countersign {} is listening", env!("CARGO_PKG_VERSION"));
+    for account in senders::accounts(from) {
+        tracing::info!(account, "provider");
+    }
     if config.mode != Mode::Dev {
         return;
     }
-    terminal::say(&format!("\n{} is running in dev mode: codes are shown, nothing is sent.\n", terminal::bold("Countersign")));
+    let name = terminal::bold("Countersign");
+    if from.are_real() {
+        terminal::say(&format!("\n{name} is running in dev mode, with providers that deliver:\n"));
+        let routes = if from.accounts.len() > 1 { senders::routes(from) } else { Vec::new() };
+        for line in senders::accounts(from).into_iter().chain(routes) {
+            terminal::say(&format!("  {line}"));
+        }
+        terminal::say("\nMessages are really sent, and cost money. Codes that this server makes are shown in the inbox, too.\n");
+    } else {
+        terminal::say(&format!("\n{name} is running in dev mode: codes are shown, nothing is sent.\n"));
+    }
     terminal::say(&format!("  Inbox    {}", terminal::bold(&format!("{url}/dev/inbox"))));
     terminal::say(&format!("  API      {url}/docs"));
     terminal::say(&format!("  Metrics  http://{admin}/metrics"));

@@ -94,10 +94,17 @@ impl Sources<'_> {
             }
         }
         let given = kind.from_environment(|variable| self.environment.get(variable).cloned());
-        let used = |setting: &str| given.contains_key(setting) && !settings.contains_key(setting);
-        let variables = kind.environment.iter();
-        let variables = variables.filter(|(name, setting)| used(setting) && self.environment.contains_key(*name)).map(|(name, _)| *name);
-        let variables = variables.collect();
+        let mut open: Vec<&str> = given.keys().map(String::as_str).filter(|setting| !settings.contains_key(*setting)).collect();
+        let mut variables = Vec::new();
+        for (variable, setting) in kind.environment {
+            let place = open.iter().position(|open| open == setting);
+            let is_set = self.environment.get(*variable).is_some_and(|value| !value.is_empty());
+            if let Some(place) = place.filter(|_| is_set) {
+                // Of two names for one setting the first counts.
+                open.remove(place);
+                variables.push(*variable);
+            }
+        }
         for (setting, value) in given {
             settings.entry(setting).or_insert_with(|| Value::from(value));
         }

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use crate::clock::{Clock, Timestamp};
 use crate::delivery::health::{Breaker, Gate, Health};
 use crate::delivery::http;
-use crate::delivery::inbox::Inbox;
+use crate::delivery::inbox::{Content, Inbox};
 use crate::delivery::message::Envelope;
 use crate::delivery::provider::{Family, Fault, Provider, SendError};
 use crate::delivery::receipt::{MessageNumber, References};
@@ -29,7 +29,7 @@ use crate::secret::{Code, Entropy};
 use crate::telemetry::Metrics;
 use crate::verification::courier::{CodeMaker, Courier, NotJudged, Parcel, ProviderVerdict, QueueFull};
 use crate::verification::destination::Country;
-use crate::verification::model::{Channel, Verification, VerificationId};
+use crate::verification::model::{Channel, Delivery, Verification, VerificationId};
 use crate::verification::store::{Delivered, Store, Undelivered};
 
 /// Messages that may wait or be under way, in all lanes together.
@@ -322,7 +322,11 @@ async fn report(mut reported: mpsc::Receiver<Report>, tools: Arc<Tools>) {
     while reported.recv_many(&mut batch, REPORTS_AT_ONCE).await > 0 {
         let messages = batch.len();
         let (mut delivered, mut noted, mut failed) = (Vec::with_capacity(messages), Vec::new(), Vec::new());
+        let mut shown = Vec::new();
         for report in batch.drain(..) {
+            if tools.inbox.is_some() {
+                shown.push(fate(&report.delivered));
+            }
             if report.delivered.result.is_err() {
                 failed.push((report.service, report.delivered.id));
             }
@@ -331,6 +335,11 @@ async fn report(mut reported: mpsc::Receiver<Report>, tools: Arc<Tools>) {
         }
         if let Err(error) = tools.store.delivered(delivered).await {
             tracing::warn!(%error, messages, "deliveries could not be noted");
+        }
+        if let Some(inbox) = &tools.inbox {
+            for (message, delivery, cause) in shown {
+                inbox.note(message, delivery, cause);
+            }
         }
         for one in failed {
             // Nobody listens while the server stops.
@@ -343,6 +352,15 @@ async fn report(mut reported: mpsc::Receiver<Report>, tools: Arc<Tools>) {
     }
 }
 
+/// For the inbox.
+fn fate(delivered: &Delivered) -> (MessageNumber, Delivery, Option<String>) {
+    let message = MessageNumber { verification: delivered.id, number: delivered.message };
+    match &delivered.result {
+        Ok(_) => (message, Delivery::Sent, None),
+        Err(undelivered) => (message, Delivery::Failed, Some(undelivered.cause.clone())),
+    }
+}
+
 /// Hands one job to a provider. A report, unless the job goes on.
 async fn deliver(shared: &Arc<Lanes>, provider: &Provider, health: &Mutex<Health>, job: Job) -> Option<Report> {
     let tools = &shared.tools;
@@ -350,11 +368,13 @@ async fn deliver(shared: &Arc<Lanes>, provider: &Provider, health: &Mutex<Health
     let verification = &job.parcel.verification;
     if now + LIFE_WORTH_SENDING > verification.expires_at {
         let error = SendError::unavailable("its turn came when the code had less than a minute to live");
+        show(tools, provider, &job, Some(&error));
         return Some(failed(provider, job, &error, now));
     }
     let health = || health.lock().unwrap_or_else(PoisonError::into_inner);
     if let Gate::Wait(until) = health().enter(now) {
         let wait = Duration::from_millis((until.0 - now.0).max(0) as u64);
+        show(tools, provider, &job, Some(&SendError::unavailable("it takes no messages for now, after too many failures")));
         return pass_by(shared, provider, job, wait, now);
     }
     let started = now;
@@ -381,6 +401,7 @@ async fn deliver(shared: &Arc<Lanes>, provider: &Provider, health: &Mutex<Health
                 verification = %verification.id, message = verification.sends, provider = &*provider.name, fault = ?error.fault, %error,
                 "not delivered"
             );
+            show(tools, provider, &job, Some(&error));
             let job = shared.after(job, &error, now)?;
             Some(failed(provider, job, &error, now))
         }
@@ -410,12 +431,30 @@ fn failed(provider: &Provider, job: Job, error: &SendError, now: Timestamp) -> R
     Report { service: Arc::clone(&verification.service), delivered, noted: job.parcel.noted }
 }
 
-async fn ask(shared: &Lanes, provider: &Provider, job: &Job) -> Result<String, SendError> {
-    let tools = &shared.tools;
-    let Parcel { verification, code, policy, .. } = &job.parcel;
+/// Dev mode shows that it goes to this provider, and what came in between.
+fn show(tools: &Tools, provider: &Provider, job: &Job, trouble: Option<&SendError>) {
+    let Some(inbox) = &tools.inbox else { return };
+    let envelope = envelope(tools, provider, job);
+    let number = MessageNumber { verification: envelope.verification, number: envelope.number };
+    let content = match (&job.parcel.code, &provider.family) {
+        (Some(code), Family::Message(_)) => match tools.renderer.render(envelope, code.clone(), &job.parcel.policy) {
+            Ok(message) => Content::Message(Arc::new(message)),
+            // What does not render is reported where it is sent.
+            Err(_) => return,
+        },
+        _ => Content::Unseen(Box::new(envelope)),
+    };
+    inbox.handed(content, Arc::clone(&provider.name));
+    if let Some(trouble) = trouble {
+        inbox.troubled(number, format!("{}: {trouble}", provider.name));
+    }
+}
+
+fn envelope(tools: &Tools, provider: &Provider, job: &Job) -> Envelope {
+    let Parcel { verification, policy, .. } = &job.parcel;
     let number = MessageNumber { verification: verification.id, number: verification.sends };
     let reference = tools.references.seal(&provider.name, number);
-    let envelope = Envelope {
+    Envelope {
         verification: verification.id,
         number: verification.sends,
         to: verification.destination.clone(),
@@ -426,11 +465,22 @@ async fn ask(shared: &Lanes, provider: &Provider, job: &Job) -> Result<String, S
         reference,
         now: tools.clock.now(),
         expires_at: verification.expires_at,
-    };
+    }
+}
+
+async fn ask(shared: &Lanes, provider: &Provider, job: &Job) -> Result<String, SendError> {
+    let tools = &shared.tools;
+    let Parcel { code, policy, .. } = &job.parcel;
+    let envelope = envelope(tools, provider, job);
     let patience = if job.at + 1 < job.path.len() { PATIENCE } else { LAST_PATIENCE };
     let sending = async {
         match (&provider.family, code) {
-            (Family::Verify(provider), _) => provider.start(&envelope).await,
+            (Family::Verify(verify_provider), _) => {
+                if let Some(inbox) = &tools.inbox {
+                    inbox.handed(Content::Unseen(Box::new(envelope.clone())), Arc::clone(&provider.name));
+                }
+                verify_provider.start(&envelope).await
+            }
             (Family::Message(_), None) => Err(SendError::unavailable("the code's maker is no longer on this route")),
             (Family::Message(message_provider), Some(code)) => {
                 if !message_provider.carries(code) {
@@ -439,7 +489,7 @@ async fn ask(shared: &Lanes, provider: &Provider, job: &Job) -> Result<String, S
                 let message = tools.renderer.render(envelope, code.clone(), policy);
                 let message = Arc::new(message.map_err(|error| SendError::unavailable(format!("the text does not render: {error}")))?);
                 if let Some(inbox) = &tools.inbox {
-                    inbox.add(Arc::clone(&message), Arc::clone(&provider.name));
+                    inbox.handed(Content::Message(Arc::clone(&message)), Arc::clone(&provider.name));
                 }
                 message_provider.send(&message).await
             }

@@ -82,6 +82,11 @@ impl Routes {
         Ok(Routes { routes, routing })
     }
 
+    /// Every route, in the order in which they are tried; those that hold when nothing is configured are last.
+    pub fn all(&self) -> &[Route] {
+        &self.routes
+    }
+
     /// Who is asked first by the route's own order: its family is that of the whole route.
     pub fn first(&self, providers: &[Provider], channel: Channel, country: Option<Country>) -> Option<usize> {
         self.route(channel, country)?.providers.iter().copied().find(|&place| providers[place].serves(channel, country))

@@ -12,6 +12,7 @@ use axum::routing::get;
 use crate::app::App;
 use crate::delivery::inbox::InboxMessage;
 use crate::http::problem::{Problem, ProblemBody};
+use crate::verification::model::Channel;
 
 #[derive(Template)]
 #[template(path = "pages/home.html")]
@@ -20,12 +21,32 @@ struct HomePage {
     check_example: String,
 }
 
+/// The inbox.
 #[derive(Template)]
 #[template(path = "pages/inbox.html")]
-struct InboxPage {
+pub struct InboxPage {
     messages: Vec<InboxMessage>,
+    /// Where changes go on from.
+    mark: String,
     to: String,
     example: String,
+    /// Messages really leave.
+    are_real: bool,
+    /// One of each channel without values, for the script to fill.
+    blanks: Vec<InboxMessage>,
+}
+
+impl InboxPage {
+    /// With these messages.
+    pub fn new(messages: Vec<InboxMessage>, mark: String, to: String, app: &App) -> InboxPage {
+        let blanks = Channel::ALL.into_iter().map(InboxMessage::blank).collect();
+        InboxPage { messages, mark, to, example: start_example(&app.public_url, "$KEY"), are_real: app.senders.are_real(), blanks }
+    }
+
+    /// The page.
+    pub fn html(&self) -> askama::Result<String> {
+        self.render()
+    }
 }
 
 #[derive(Template)]
@@ -139,11 +160,6 @@ pub fn start_example(url: &str, key: &str) -> String {
 /// A line that checks a code, to paste.
 pub fn check_example(url: &str, key: &str) -> String {
     format!("curl -H \"Authorization: Bearer {key}\" {url}/v1/verifications/check --json '{{\"to\":\"+4915112345678\",\"code\":\"CODE\"}}'")
-}
-
-/// The inbox with these messages.
-pub fn inbox(messages: Vec<InboxMessage>, to: String, url: &str) -> askama::Result<String> {
-    InboxPage { messages, to, example: start_example(url, "$KEY") }.render()
 }
 
 /// The page of a failure.

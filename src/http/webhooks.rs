@@ -17,6 +17,7 @@ use crate::delivery::provider::{Family, MessageProvider};
 use crate::delivery::receipt::{Answer, ProviderReceipt, ReceiptError, ReceiptRequest};
 use crate::http::extract::body;
 use crate::http::problem::{Problem, ProblemCode};
+use crate::verification::model::Delivery;
 use crate::verification::store::{Receipt, ReceiptState};
 
 /// The route. Some providers post, some get.
@@ -71,8 +72,19 @@ async fn note(app: &App, provider: &str, receipt: ProviderReceipt, in_url: Optio
         app.engine.metrics.receipt(provider, "unknown");
         return Ok(());
     };
-    let words = [receipt.cause.as_deref(), receipt.code.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(", ");
-    let detail = if words.is_empty() { provider.to_owned() } else { format!("{provider}: {words}") };
+    // As a provider's refusal reads: "twilio: handset unreachable (30003)".
+    let detail = match (&receipt.cause, &receipt.code) {
+        (Some(cause), Some(code)) => format!("{provider}: {cause} ({code})"),
+        (Some(words), None) | (None, Some(words)) => format!("{provider}: {words}"),
+        (None, None) => provider.to_owned(),
+    };
+    if let Some(inbox) = &app.inbox {
+        match receipt.state {
+            ReceiptState::Underway => inbox.note(message, Delivery::Sent, None),
+            ReceiptState::Delivered => inbox.note(message, Delivery::Delivered, None),
+            ReceiptState::Failed => inbox.note(message, Delivery::Failed, Some(detail.clone())),
+        }
+    }
     let now = app.engine.clock.now();
     let noted = Receipt { id: message.verification, message: message.number, state: receipt.state, detail, now };
     if let Some(verification) = app.engine.receipt(provider, noted).await? {

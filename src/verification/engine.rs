@@ -142,7 +142,7 @@ impl Engine {
         };
         let idempotency = self.claim(caller, "check", |digest| {
             match &target {
-                Target::Id(id) => digest(id.as_bytes()),
+                Target::Id(id) | Target::IdFor { id, .. } => digest(id.as_bytes()),
                 Target::Newest { purpose, destination } => {
                     digest(purpose.as_bytes());
                     digest(destination);

@@ -209,6 +209,7 @@ impl Engine {
     pub(super) fn target(&self, policy: &Policy, which: Which) -> Result<Target, InvalidField> {
         match which {
             Which::Id(id) => Ok(Target::Id(id)),
+            Which::IdFor { id, purpose } => Ok(Target::IdFor { id, purpose }),
             Which::To { to, purpose } => {
                 let destination = self.destination(policy, &to)?.key();
                 Ok(Target::Newest { purpose: request::purpose(purpose)?, destination })

@@ -72,6 +72,13 @@ pub struct StartRequest {
 pub enum Which {
     /// That one.
     Id(VerificationId),
+    /// That one, if it is for this purpose: on public routes an id alone must not reach another face's codes (OTP-05).
+    IdFor {
+        /// The id.
+        id: VerificationId,
+        /// What it is good for.
+        purpose: &'static str,
+    },
     /// The newest pending one to a destination.
     To {
         /// Any spelling.

@@ -22,12 +22,15 @@ const PICTURES = path.join(ROOT, "docs/pictures");
 export const DESKTOP = { width: 1280, height: 800 };
 export const PHONE = { width: 320, height: 640 };
 
-/** Starts a server on free ports with an empty data directory. `send` sends a code and returns the verification. */
-export async function startServer() {
+/**
+ * Starts a server on free ports with an empty data directory, and with these variables of its environment. `send` sends a
+ * code and returns the verification.
+ */
+export async function startServer(variables = {}) {
   const directory = mkdtempSync(path.join(tmpdir(), "countersign-browser-"));
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("COUNTERSIGN_")));
   env.COUNTERSIGN_DATA_DIR = path.join(directory, "data");
-  const options = { cwd: directory, env };
+  const options = { cwd: directory, env: { ...env, ...variables } };
   const config = ["--config", path.join(HERE, "countersign.toml")];
   const client = execFileSync(BINARY, [...config, "client", "create", "--json"], { ...options, timeout: 60_000 });
   const key = JSON.parse(client).key;
@@ -51,15 +54,18 @@ export async function startServer() {
       assert.equal(response.status, 201, await response.clone().text());
       return response.json();
     },
-    /** The code of the newest message to a destination, once it is there. */
-    async code(to) {
+    /** The newest message to a destination, once it is there and, where that is named, got so far. */
+    async message(to, delivery) {
       for (let tries = 0; tries < 100; tries++) {
         const response = await fetch(`${url}/dev/inbox.json?to=${encodeURIComponent(to)}`);
         const [message] = await response.json();
-        if (message) return message.code;
+        if (message && (!delivery || message.delivery === delivery)) return message;
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
       throw new Error(`no message for ${to}`);
+    },
+    async code(to) {
+      return (await this.message(to)).code;
     },
     /** The path of the link "I did not ask for this" in the newest mail to an address. */
     async link(to) {

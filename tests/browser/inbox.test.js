@@ -1,6 +1,7 @@
 // The dev inbox, as somebody uses it who builds an app against this server.
 
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 
 import { openInbox, screenshot, startBrowser, startServer, withPage } from "./harness.js";
@@ -186,4 +187,98 @@ test("without JavaScript a reload shows what came, and the filter works", () =>
     await page.getByRole("link", { name: "Refresh" }).click();
     assert.equal(await page.locator("#messages article").count(), 1, "refreshing keeps the filter");
     await screenshot(page, "inbox-without-javascript");
+  }));
+
+/** A provider that answers as Twilio does, when `answer` is called. */
+async function startProvider() {
+  const waiting = [];
+  const provider = createServer((request, response) => waiting.push(response)).listen(0, "127.0.0.1");
+  await new Promise((resolve) => provider.once("listening", resolve));
+  return {
+    variables: {
+      COUNTERSIGN_PROVIDER__TWILIO__TYPE: "twilio",
+      COUNTERSIGN_PROVIDER__TWILIO__ACCOUNT_SID: "AC0",
+      COUNTERSIGN_PROVIDER__TWILIO__AUTH_TOKEN: "a-secret",
+      COUNTERSIGN_PROVIDER__TWILIO__FROM: "MyBrand",
+      COUNTERSIGN_PROVIDER__TWILIO__BASE_URL: `http://127.0.0.1:${provider.address().port}`,
+    },
+    async answer(status, body) {
+      while (waiting.length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+      waiting.shift().writeHead(status, { "Content-Type": "application/json" }).end(JSON.stringify(body));
+    },
+    stop: () => provider.close(),
+  };
+}
+
+test("what becomes of a message shows by itself, and after a reload without JavaScript", async () => {
+  const provider = await startProvider();
+  const real = await startServer(provider.variables);
+  try {
+    const to = newNumber();
+    const fate = (page) => messageTo(page, to).locator(".fate");
+    await withPage(browser, real, {}, async (page) => {
+      await openInbox(page);
+      assert.match(await page.locator(".notice").textContent(), /really sent/);
+      assert.equal(await page.getByText("sends none").count(), 0);
+      await real.send({ to });
+      await messageTo(page, to).waitFor();
+      assert.equal(await fate(page).textContent(), "Queued");
+      await messageTo(page, to).getByLabel("Code", { exact: true }).focus();
+      await provider.answer(400, { code: 21211, message: "Invalid 'To' Phone Number", status: 400 });
+      await fate(page).getByText("Failed").waitFor();
+      assert.equal(await messageTo(page, to).locator(".cause").textContent(), "twilio: the number cannot receive it (21211)");
+      assert.equal(await page.locator("#announcer").textContent(), `Failed: SMS to ${to}`);
+      assert.equal(await page.evaluate(() => getSelection().toString().length > 0 || document.activeElement.matches(".code")), true, "nothing is taken from under the cursor");
+      assert.equal(await messageTo(page, to).count(), 1);
+      await screenshot(page, "inbox-failed");
+    });
+    await withPage(browser, real, { javaScriptEnabled: false }, async (page) => {
+      await page.goto("/dev/inbox");
+      assert.equal(await fate(page).textContent(), "Failed");
+      const taken = newNumber();
+      await real.send({ to: taken });
+      await provider.answer(201, { sid: "SM0123456789abcdef0123456789abcdef" });
+      await real.message(taken, "sent");
+      await page.getByRole("link", { name: "Refresh" }).click();
+      assert.equal(await messageTo(page, taken).locator(".fate").textContent(), "Sent");
+      assert.equal(await messageTo(page, taken).locator(".cause").isVisible(), false);
+    });
+  } finally {
+    await real.stop();
+    provider.stop();
+  }
+});
+
+test("a call shows what is said", () =>
+  withPage(browser, server, {}, async (page) => {
+    const to = newNumber();
+    await openInbox(page);
+    await server.send({ to, channel: "call" });
+    const spoken = (await server.code(to)).split("").join(" ");
+    await messageTo(page, to).getByText(spoken).waitFor();
+    await page.reload();
+    await messageTo(page, to).getByText(spoken).waitFor();
+  }));
+
+test("a mail is shown as a page that can do nothing, and as text", (context) =>
+  withPage(browser, server, {}, async (page) => {
+    await openInbox(page);
+    const to = "page@example.com";
+    await server.send({ to });
+    const { html, code } = await server.message(to);
+    if (!html) return context.skip("the mails of this version have no page");
+    for (const loading of ["live", "after a reload"]) {
+      const frame = messageTo(page, to).locator("iframe");
+      await frame.scrollIntoViewIfNeeded();
+      assert.equal(await frame.getAttribute("sandbox"), "", loading);
+      await frame.contentFrame().getByText(code).first().waitFor();
+      const text = messageTo(page, to).locator(".mail-body");
+      assert.equal(await text.isVisible(), false, "folded away");
+      await messageTo(page, to).locator("summary").click();
+      assert.match(await text.textContent(), new RegExp(code));
+      await screenshot(page, "inbox-mail");
+      await page.reload();
+    }
+    const policy = (await fetch(new URL(html, server.url))).headers.get("content-security-policy");
+    assert.match(policy, /default-src 'none'.*sandbox/);
   }));

@@ -36,6 +36,7 @@ pub struct Running {
     pub admin: SocketAddr,
     pub key: String,
     log: Arc<Mutex<String>>,
+    out: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
 }
 
@@ -109,9 +110,8 @@ impl Binary {
     /// Starts the server and waits until it listens.
     pub async fn serve(&self) -> Running {
         let mut child = self.command(&["serve"]).spawn().expect("the executable");
-        let log = Arc::new(Mutex::new(String::new()));
-        let readers =
-            vec![collect(child.stderr.take().expect("piped"), &log), collect(child.stdout.take().expect("piped"), &Arc::default())];
+        let (log, out) = (Arc::new(Mutex::new(String::new())), Arc::new(Mutex::new(String::new())));
+        let readers = vec![collect(child.stderr.take().expect("piped"), &log), collect(child.stdout.take().expect("piped"), &out)];
         let listening = eventually("the server listens", async || {
             let log = log.lock().expect("the readers do not panic").clone();
             let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -125,7 +125,7 @@ impl Binary {
             |text: &str| text.rsplit_once(':').and_then(|(_, port)| format!("127.0.0.1:{port}").parse().ok()).expect("an address");
         let key = std::fs::read_to_string(self.data().join("first-client.key")).unwrap_or_default();
         let url = text("url");
-        Running { wire: Wire::new(address(&url)), admin: address(&text("admin")), url, key, child, log, readers }
+        Running { wire: Wire::new(address(&url)), admin: address(&text("admin")), url, key, child, log, out, readers }
     }
 }
 
@@ -151,6 +151,11 @@ impl Running {
     /// Everything that it logged so far.
     pub fn log(&self) -> String {
         self.log.lock().expect("the readers do not panic").clone()
+    }
+
+    /// Everything that it said on its standard output so far.
+    pub fn said(&self) -> String {
+        self.out.lock().expect("the readers do not panic").clone()
     }
 
     /// Sends SIGTERM, SIGHUP …

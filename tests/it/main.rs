@@ -20,10 +20,12 @@
 //! - [`secrets`]: no code anywhere that is not the inbox (OTP-07, OTP-09, LOG-02)
 //! - [`texts`], [`not_me`]: what people read, and their way out (OTP-10, OTP-11, OTP-12)
 //! - [`smtp`], [`webhook`]: two of those who deliver
-//! - [`tutorial`]: the routes of the published tutorial
+//! - [`tutorial_express`], [`tutorial_gateway`]: the routes of published tutorials
 //! - [`providers_sms`]: Vonage, Telnyx, Plivo and Bird, against servers that speak their formats
 //! - [`slow`], [`protocol`], [`tls`], [`headers`], [`stop`]: the server's sockets
 //! - [`configuration`], [`cli`]: what an operator types
+//! - [`environment`]: the variables of systems that this one replaces
+//! - [`inbox`]: what the dev inbox shows
 //! - [`kill`]: a server that dies in the middle of its work
 //! - [`twilio_verify`], [`startmessaging`]: providers that make the codes; [`messengers`]: WhatsApp and Telegram
 //! - [`prism`]: what we send to Twilio, against Twilio's own definitions (`./test prism`)
@@ -48,9 +50,11 @@ mod binding;
 mod cli;
 mod configuration;
 mod destination_limits;
+mod environment;
 mod failures;
 mod headers;
 mod idempotency;
+mod inbox;
 mod input;
 mod kill;
 mod lifecycle;
@@ -72,6 +76,7 @@ mod startmessaging;
 mod stop;
 mod texts;
 mod tls;
-mod tutorial;
+mod tutorial_express;
+mod tutorial_gateway;
 mod twilio_verify;
 mod webhook;

@@ -86,6 +86,19 @@ async fn exercise(client: &Client, server: &crate::binary::Running, first: u32) 
     .await;
     answers.push(stranger.post("/verify-code", &[], json!({ "phoneNumber": to, "smsCode": wrong(&code, 1) })).await);
     answers.push(stranger.post("/verify-code", &[], json!({ "phoneNumber": to, "smsCode": code })).await);
+
+    let sent = stranger.post("/auth/send-otp", &[], json!({ "phone": number(first + 901) })).await;
+    let request_id = sent.expect(200)["request_id"].clone();
+    answers.push(sent);
+    let code = inbox.code(&json!({ "id": request_id })).await;
+    for body in [
+        json!({ "request_id": code, "code": [code] }),
+        json!({ "request_id": code, "code": code }),
+        json!({ "request_id": request_id, "code": wrong(&code, 1) }),
+        json!({ "request_id": request_id, "code": code }),
+    ] {
+        answers.push(stranger.post("/auth/verify-otp", &[], body).await);
+    }
     answers
 }
 

@@ -35,6 +35,9 @@ fn redacted_text(text: &str) -> String {
     } else if let Some((verification, number)) = text.split_once('.').filter(|(start, _)| uuid::Uuid::try_parse(start).is_ok()) {
         assert!(!verification.is_empty());
         format!("[id].{number}")
+    } else if let Some((id, number)) = text.strip_prefix("console-").and_then(|rest| rest.split_once('-')) {
+        assert!(is_hex(id));
+        format!("console-[hex]-{number}")
     } else if let Some(reference) = text.strip_prefix("Message sent with id: SM") {
         assert!(is_hex(reference));
         "Message sent with id: SM[hex]".into()
@@ -119,7 +122,7 @@ async fn problems() {
 }
 
 #[tokio::test]
-async fn the_tutorial_and_operation() {
+async fn tutorials_and_operation() {
     let app = TestApp::new().await;
     let stranger = app.stranger();
     snapshot!("tutorial_sent", stranger.post("/send-code", &[], json!({ "phoneNumber": number(1) })).await.expect(200));
@@ -128,6 +131,10 @@ async fn the_tutorial_and_operation() {
         "tutorial_no_match",
         stranger.post("/verify-code", &[], json!({ "phoneNumber": number(2), "smsCode": "000000" })).await.expect(400)
     );
+    snapshot!("gateway_sent", stranger.post("/auth/send-otp", &[], json!({ "phone": number(3) })).await.expect(200));
+    snapshot!("gateway_limited", stranger.post("/auth/send-otp", &[], json!({ "phone": number(3) })).await.expect(429));
+    let guess = json!({ "request_id": "x", "code": "000000" });
+    snapshot!("gateway_not_verified", stranger.post("/auth/verify-otp", &[], guess).await.expect(200));
     snapshot!("livez", stranger.get("/livez").await.expect(200));
     snapshot!("readyz", stranger.get("/readyz").await.expect(200));
 }

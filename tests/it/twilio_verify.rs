@@ -388,8 +388,8 @@ fn the_tutorials_variables_are_enough() {
         let variables = variables.iter().map(|pair| pair.split_once('=').expect("a pair"));
         config.environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let accounts = app::check(&config).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let names: Vec<_> = accounts.iter().map(|account| &*account.provider.name).collect();
+        let names: Vec<_> = accounts.accounts.iter().map(|account| &*account.provider.name).collect();
         assert_eq!(names, [name]);
-        assert_eq!(accounts[0].variables.len(), config.environment.len(), "{name}: each is used");
+        assert_eq!(accounts.accounts[0].variables.len(), config.environment.len(), "{name}: each is used");
     }
 }

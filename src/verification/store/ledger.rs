@@ -255,6 +255,7 @@ impl<R: Rows> Ledger<R> {
         }
         let found = match &attempt.target {
             Target::Id(id) => self.of_service(&attempt.service, *id)?,
+            Target::IdFor { id, purpose } => self.of_service(&attempt.service, *id)?.filter(|found| *found.purpose == **purpose),
             Target::Newest { purpose, destination } => self.newest(&attempt.service, purpose, destination, now)?,
         };
         let mut takes = attempt.takes;

@@ -172,6 +172,13 @@ pub struct Resend {
 pub enum Target {
     /// That one.
     Id(VerificationId),
+    /// That one, if it is for this purpose.
+    IdFor {
+        /// The id.
+        id: VerificationId,
+        /// What it is good for.
+        purpose: &'static str,
+    },
     /// The newest pending one of this service, purpose and destination.
     Newest {
         /// What it is good for.

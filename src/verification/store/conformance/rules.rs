@@ -210,6 +210,12 @@ pub async fn newest_pending_is_meant_by_destination(store: Arc<dyn Store>) -> Ou
     ensure!(matches!(&outcome, AttemptOutcome::Judge(meant) if meant.id == newer.id), "{outcome:?}");
     let outcome = store.attempt(by_destination("payment")).await.map_err(text)?;
     ensure!(matches!(outcome, AttemptOutcome::NotFound), "another purpose: {outcome:?}");
+    for (purpose, is_found) in [("login", true), ("payment", false)] {
+        let mut by_id = attempt(newer.id, NOW);
+        by_id.target = Target::IdFor { id: newer.id, purpose };
+        let outcome = store.attempt(by_id).await.map_err(text)?;
+        ensure!(matches!(outcome, AttemptOutcome::Judge(_)) == is_found, "by id for {purpose}: {outcome:?}");
+    }
     store.cancel(SERVICE, newer.id, Origin::default(), None, NOW).await.map_err(text)?;
     let outcome = store.attempt(by_destination("login")).await.map_err(text)?;
     ensure!(matches!(&outcome, AttemptOutcome::Judge(meant) if meant.id == older.id), "after the newer ended: {outcome:?}");
