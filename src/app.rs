@@ -16,11 +16,12 @@ use crate::delivery::console::Console;
 use crate::delivery::dispatch::{Dispatcher, Tools};
 use crate::delivery::http::Http;
 use crate::delivery::inbox::Inbox;
+use crate::delivery::not_me::CancelLinks;
 use crate::delivery::provider::{Family, Kind, Provider};
 use crate::delivery::receipt::References;
 use crate::delivery::route::{Route, Routes};
 use crate::delivery::text::Renderer;
-use crate::delivery::twilio;
+use crate::delivery::{bird, plivo, smtp, startmessaging, telegram, telnyx, twilio, twilio_verify, vonage, webhook, whatsapp};
 use crate::http::keys::Keys;
 use crate::secret::{Code, Entropy};
 use crate::telemetry::Metrics;
@@ -72,6 +73,10 @@ pub struct App {
     pub dispatcher: Arc<Dispatcher>,
     /// Messages of ours that receipts name.
     pub references: References,
+    /// Words of messages and of the page behind a mail's link.
+    pub renderer: Arc<Renderer>,
+    /// The links of mails; none where people cannot reach this server.
+    pub cancel_links: Option<CancelLinks>,
     /// Who delivers.
     pub senders: Senders,
     entropy: Arc<dyn Entropy>,
@@ -108,7 +113,8 @@ impl App {
         let policies = config.policies()?;
         let peppers = config.secrets.peppers(&config.data_dir, entropy.as_ref())?;
         let metrics = Arc::new(Metrics::default());
-        let renderer = Arc::new(renderer(&policies)?);
+        let cancel_links = config.server.public_url.clone().map(|public_url| CancelLinks::new(peppers.clone(), public_url));
+        let renderer = Arc::new(renderer(&policies)?.with_links(cancel_links.clone()));
         let senders = senders(config, &policies, Arc::clone(&clock))?;
         let store = Arc::new(SqliteStore::open(&config.database(), config.store.synchronous, Arc::new(AuditLog), clock.now())?);
         let inbox = (config.mode == Mode::Dev).then(|| {
@@ -122,7 +128,7 @@ impl App {
             store: Arc::clone(&store) as Arc<dyn Store>,
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
-            renderer,
+            renderer: Arc::clone(&renderer),
             references: references.clone(),
             inbox: inbox.clone(),
             metrics: Arc::clone(&metrics),
@@ -158,6 +164,8 @@ impl App {
             stopping,
             dispatcher,
             references,
+            renderer,
+            cancel_links,
             senders,
             entropy,
         });
@@ -181,7 +189,19 @@ impl App {
 }
 
 /// Every kind of provider. Of accounts that the environment completes, the earlier are asked first.
-pub const KINDS: &[Kind] = &[twilio::KIND];
+pub const KINDS: &[Kind] = &[
+    twilio::KIND,
+    twilio_verify::KIND,
+    startmessaging::KIND,
+    vonage::KIND,
+    telnyx::KIND,
+    plivo::KIND,
+    bird::KIND,
+    telegram::KIND,
+    whatsapp::KIND,
+    smtp::KIND,
+    webhook::KIND,
+];
 
 /// What [`App::build`] would refuse, without building anything: for `config check` and `doctor`.
 pub fn check(config: &Config) -> Result<Senders, ConfigError> {
@@ -198,8 +218,9 @@ fn senders(config: &Config, policies: &[Arc<Policy>], clock: Arc<dyn Clock>) -> 
     Ok(Senders { accounts, routes })
 }
 
-fn renderer(policies: &[Arc<Policy>]) -> Result<Renderer, ConfigError> {
-    Renderer::new(policies.iter()).map_err(|error| ConfigError::rule(format!("service.{}", error.service), error.to_string()))
+/// The words of all services, checked.
+pub fn renderer(policies: &[Arc<Policy>]) -> Result<Renderer, ConfigError> {
+    Renderer::new(policies.iter()).map_err(|error| ConfigError::rule(error.key, error.rule))
 }
 
 /// The configured providers, in order; the console where there is none and nothing is sent.

@@ -9,6 +9,7 @@ mod migrate;
 mod send;
 mod senders;
 mod serve;
+mod template;
 mod terminal;
 
 use std::path::PathBuf;
@@ -54,6 +55,9 @@ enum Command {
     Client(client::Command),
     /// Send a code through a running server, ask for it, and check it
     Send(send::Arguments),
+    /// Show the texts of messages, with sample values
+    #[command(subcommand)]
+    Template(template::Command),
     /// Check that everything this configuration names is there and works
     Doctor(doctor::Arguments),
 }
@@ -90,6 +94,7 @@ pub fn run(env_file_error: Option<String>) -> ExitCode {
         Command::Migrate(arguments) => load(config).and_then(|config| migrate::run(&config, &arguments)),
         Command::Config(command) => config::run(config, &command),
         Command::Client(command) => load(config).and_then(|config| client::run(&config, &command)),
+        Command::Template(command) => load(config).and_then(|config| template::run(&config, &command)),
         Command::Send(arguments) => load(config).and_then(|config| send::run(&config, &arguments)),
         Command::Doctor(arguments) => doctor::run(config, &arguments),
     };

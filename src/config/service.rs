@@ -13,6 +13,7 @@ use crate::verification::destination::Country;
 use crate::verification::limit::SendRule;
 use crate::verification::model::Channel;
 use crate::verification::policy::{DEFAULT_SERVICE, Policy};
+use crate::verification::template::Templates;
 
 /// Twilio Verify's behaviour, as far as it is ours to choose.
 const PRESET_TWILIO: &str = r#"
@@ -72,13 +73,15 @@ pub struct ServiceConfig {
     pub locale: String,
     /// Host of the last line of an SMS.
     pub origin: String,
+    /// An app's hash as the last line of an SMS.
+    pub android_app_hash: String,
     /// Limits.
     pub limits: LimitsConfig,
     /// Channels in the order in which a message that fails goes on.
     pub channel_fallback: Vec<Channel>,
-    /// Texts by locale.
+    /// Texts.
     #[serde(default)]
-    pub templates: BTreeMap<String, String>,
+    pub templates: Templates,
 }
 
 /// `[service.NAME.limits]`.
@@ -163,6 +166,7 @@ impl ServiceConfig {
             locale: crate::verification::request::locale(Some(self.locale.clone()), &"".into())
                 .map_err(|invalid| ConfigError::rule(key("locale"), invalid.rule))?,
             origin: self.origin().map_err(|rule| ConfigError::rule(key("origin"), rule))?,
+            android_app_hash: self.android_app_hash().map_err(|rule| ConfigError::rule(key("android_app_hash"), rule))?,
             sends: Arc::new(SendRule { quotas, waits: self.resend_waits.iter().map(|wait| wait.0).collect() }),
             ip_sends: self.limits.ip_sends.0,
             ip_checks: self.limits.ip_checks.0,
@@ -212,6 +216,18 @@ impl ServiceConfig {
             "" => Ok(None),
             host if host.len() <= 253 && host.bytes().all(plain) => Ok(Some(host.to_owned())),
             _ => Err("must be a bare host name (\"example.com\")"),
+        }
+    }
+
+    fn android_app_hash(&self) -> Result<Option<String>, &'static str> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+/".contains(&byte);
+        match self.android_app_hash.as_str() {
+            "" => Ok(None),
+            _ if !self.origin.is_empty() => Err(
+                "must not be set together with origin: each of them has to be the last line of the message. Give the app a service of its own",
+            ),
+            hash if hash.len() == 11 && hash.bytes().all(plain) => Ok(Some(hash.to_owned())),
+            _ => Err("must be the 11 characters (A-Z, a-z, 0-9, '+', '/') that Android's AppSignatureHelper prints for your app"),
         }
     }
 }

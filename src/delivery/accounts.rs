@@ -108,6 +108,10 @@ impl Sources<'_> {
         for (setting, value) in given {
             settings.entry(setting).or_insert_with(|| Value::from(value));
         }
+        // Paths are appended to it.
+        if let Some(base_url) = settings.get("base_url").and_then(|url| url.as_str()).map(|url| url.trim_end_matches('/').to_owned()) {
+            settings.insert("base_url".to_owned(), Value::from(base_url));
+        }
         let name: Arc<str> = name.into();
         let account = Account { name: Arc::clone(&name), settings, http: self.http.clone(), clock: Arc::clone(&self.clock) };
         let family = (kind.build)(&account).map_err(|error| wrong(error.0))?;

@@ -4,8 +4,9 @@
 //! interrupts is sent by the next start of the server. A provider that hangs holds up its own lane and no other (R05).
 //!
 //! What may follow a failure is decided here, once ([`Lanes::after`]): the next provider of the route when the message was
-//! certainly not sent; the next one, once, with the same code when nobody knows; the same ones again after a while, but
-//! never past half the code's life; nobody when the destination is the problem.
+//! certainly not sent; the next one, once, with the same code when nobody knows (or the same one, where it makes the code: it
+//! repeats its own); the same ones again after a while, but never past half the code's life; nobody when the destination is
+//! the problem.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
@@ -254,10 +255,12 @@ impl Lanes {
     /// What follows a failure: the job goes on, or comes back with what to report.
     fn after(self: &Arc<Self>, mut job: Job, error: &SendError, now: Timestamp) -> Option<Job> {
         let last = job.at + 1 == job.path.len();
+        // One that makes the codes sends the pending one again: without its reference the code that it sent could never pass.
+        let repeats = job.path.get(job.at).is_some_and(|&place| matches!(self.providers[place].family, Family::Verify(_)));
         match error.fault {
             Fault::Rejected => return Some(job),
             // Two messages at most, and both carry one code (R06).
-            Fault::Uncertain if job.perhaps_sent || last => {
+            Fault::Uncertain if job.perhaps_sent || (last && !repeats) => {
                 job.perhaps_sent = true;
                 return Some(job);
             }
@@ -271,7 +274,7 @@ impl Lanes {
         }
         let wait = self.jittered(self.tools.retry_wait * 2_u32.pow(job.round.min(16)));
         let wait = wait.max(error.retry_after.unwrap_or_default());
-        if job.round >= RETRIES || now + wait >= job.until || job.perhaps_sent {
+        if job.round >= RETRIES || now + wait >= job.until || (job.perhaps_sent && !repeats) {
             return Some(job);
         }
         job.round += 1;

@@ -1,13 +1,15 @@
 //! The one HTTP client of all providers: rustls, time-outs on every call, no redirects, answers read up to a limit (R04, R05).
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use reqwest::header::RETRY_AFTER;
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, StatusCode};
+use reqwest::{Client, ClientBuilder, RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 
 use crate::delivery::provider::SendError;
+use crate::delivery::public_address::{NotPublic, PublicResolver};
 
 /// Until a connection stands, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -33,22 +35,31 @@ impl Http {
     /// A client with the system's certificates.
     #[expect(clippy::disallowed_methods, reason = "the shared client")]
     pub fn new() -> Result<Http, HttpError> {
-        // One TLS library and one provider of cryptography in the whole program; a second call changes nothing.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT)
-            .redirect(Policy::none())
-            .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")))
-            .pool_idle_timeout(Duration::from_secs(60))
-            .build()?;
-        Ok(Http { client })
+        Ok(Http { client: builder().build()? })
+    }
+
+    /// One that connects to public addresses only, and by no proxy, which would look names up on its own (OPS-06). What is
+    /// an address already is not looked up: whoever calls judges it before.
+    pub fn public_only() -> Result<Http, HttpError> {
+        Ok(Http { client: builder().no_proxy().dns_resolver(PublicResolver).build()? })
     }
 
     /// Begins a POST.
     pub fn post(&self, url: impl AsRef<str>) -> RequestBuilder {
         self.client.post(url.as_ref())
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the shared client")]
+fn builder() -> ClientBuilder {
+    // One TLS library and one provider of cryptography in the whole program; a second call changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(TIMEOUT)
+        .redirect(Policy::none())
+        .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")))
+        .pool_idle_timeout(Duration::from_secs(60))
 }
 
 /// An answer, read whole.
@@ -80,7 +91,10 @@ pub async fn call(request: RequestBuilder) -> Result<Response, SendError> {
 
 fn failure(error: &reqwest::Error) -> SendError {
     // The error's own text holds the URL, and with it at times an account or an address.
-    if error.is_builder() {
+    let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
+    if causes.any(|cause| cause.is::<NotPublic>()) {
+        SendError::unavailable(NotPublic.to_string())
+    } else if error.is_builder() {
         SendError::unavailable("the request could not be made")
     } else if error.is_connect() {
         SendError::unavailable("no connection")

@@ -69,3 +69,12 @@ pub struct Speech {
     /// "Goodbye."
     pub goodbye: String,
 }
+
+impl Speech {
+    /// All that is spoken, to read.
+    pub fn transcript(&self, code: &str) -> String {
+        let digits: Vec<_> = code.chars().map(String::from).collect();
+        let digits = digits.join(" ");
+        format!("{} {digits}. {} {digits}. {}", self.greeting, self.again, self.goodbye)
+    }
+}

@@ -4,14 +4,32 @@
 //! what follows a failure, by [`health`]; [`text`] words it; [`receipt`] is what comes back. One file for each provider.
 
 pub mod accounts;
+pub mod bird;
 pub mod console;
 pub mod dispatch;
+pub mod gsm;
 pub mod health;
+pub mod hex;
 pub mod http;
 pub mod inbox;
+pub mod mail;
 pub mod message;
+pub mod not_me;
+pub mod plivo;
 pub mod provider;
+pub mod public_address;
 pub mod receipt;
 pub mod route;
+pub mod signature;
+pub mod smtp;
+pub mod standard_webhooks;
+pub mod startmessaging;
+pub mod telegram;
+pub mod telnyx;
 pub mod text;
 pub mod twilio;
+pub mod twilio_verify;
+pub mod vonage;
+pub mod webhook;
+pub mod whatsapp;
+pub mod words;

@@ -222,6 +222,13 @@ impl Kind {
     }
 }
 
+/// A length of time in an account's settings ("10m"): how long the codes live that a provider makes.
+pub fn life_setting(name: &str, text: Option<&str>, default: Duration) -> Result<Duration, SettingError> {
+    let Some(text) = text else { return Ok(default) };
+    let life = humantime::parse_duration(text).map_err(|error| SettingError(format!("{name}: {error} (write \"90s\", \"10m\")")))?;
+    if life < Duration::from_secs(60) { Err(SettingError(format!("{name} must be at least 60 s"))) } else { Ok(life) }
+}
+
 /// Seconds from now until a time, for validity periods.
 pub fn seconds_left(until: Timestamp, now: Timestamp) -> u64 {
     (until.0 - now.0).max(0) as u64 / 1000

@@ -1,94 +1,34 @@
 //! The words of messages, by service, channel and locale. Templates are the operator's or ours; nothing that a request says
-//! adds text or links (OTP-11).
+//! adds text or links (OTP-11): what a template may use is the code, the brand, the minutes, and in a mail the link.
+//!
+//! The language counts first: the exact locale, its language, the service's locale, its language, English; and in each of
+//! them the operator's own words before the shipped ones.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
-use serde::Deserialize;
+use askama::Template;
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value, context};
 
+use crate::delivery::mail::{self, Block, Page};
 use crate::delivery::message::{Envelope, Mail, Message, Speech};
+use crate::delivery::not_me::CancelLinks;
+use crate::delivery::words::{LAST_RESORT, PageTexts, SHIPPED, Texts, direction, language};
 use crate::secret::Code;
+use crate::verification::VerificationId;
 use crate::verification::model::Channel;
 use crate::verification::policy::Policy;
+use crate::verification::request;
 
-macro_rules! locales {
-    ($($locale:literal),*) => {
-        /// The languages that are shipped, and their texts.
-        const BUILT_IN: &[(&str, &str)] = &[$(($locale, include_str!(concat!("../../templates/messages/", $locale, ".toml")))),*];
-    };
-}
-locales!("en", "de", "fr", "es", "it", "pt", "nl", "pl", "tr", "ru", "uk", "ar", "he", "hi", "id", "vi", "th", "zh", "ja", "ko");
+/// Longest subject of a mail, in characters: a header line holds it.
+const SUBJECT_MAX_CHARS: usize = 200;
 
-/// The language that is always there.
-const LAST_RESORT: &str = "en";
-
-/// The texts of one language: see `templates/messages/en.toml`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Texts {
-    /// Its own name for itself.
-    pub language: String,
-    /// "ltr" or "rtl".
-    pub direction: String,
-    /// For text-to-speech.
-    pub speech: String,
-    /// A text message.
-    pub sms: String,
-    /// A mail.
-    pub mail: MailTexts,
-    /// A call.
-    pub call: CallTexts,
-    /// The page where a person calls off a code that they did not ask for.
-    pub page: PageTexts,
-}
-
-/// Of a mail.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "named as in the files")]
-pub struct MailTexts {
-    pub subject: String,
-    pub heading: String,
-    pub instruction: String,
-    pub validity: String,
-    pub warning: String,
-    pub not_me: String,
-    pub not_me_hint: String,
-}
-
-/// Of a call.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "named as in the files")]
-pub struct CallTexts {
-    pub greeting: String,
-    pub again: String,
-    pub goodbye: String,
-}
-
-/// Of the page.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "named as in the files")]
-pub struct PageTexts {
-    pub title: String,
-    pub text: String,
-    pub button: String,
-    pub done_title: String,
-    pub done_text: String,
-    pub gone_title: String,
-    pub gone_text: String,
-}
-
-/// A template that does not render. Found when the configuration is read.
+/// A template that cannot be used. Found when the configuration is read.
 #[derive(Debug, thiserror::Error)]
-#[error("templates.{locale} {rule}")]
+#[error("{key}: {rule}")]
 pub struct TemplateError {
-    /// Its service.
-    pub service: String,
-    /// Its locale.
-    pub locale: String,
+    /// The setting, with its section.
+    pub key: String,
     /// What is wrong.
     pub rule: String,
 }
@@ -96,101 +36,324 @@ pub struct TemplateError {
 /// Renders messages; compiles each template once.
 pub struct Renderer {
     environment: Environment<'static>,
-    built_in: HashMap<&'static str, Texts>,
-    own: HashMap<(String, String), String>,
+    shipped: HashMap<&'static str, Texts>,
+    /// The operator's own, by service, channel and locale (in lower case); the value is the voice's language, of a call.
+    own: HashMap<String, Option<String>>,
+    links: Option<CancelLinks>,
+}
+
+/// The words of the page behind a mail's link.
+pub struct PageWords<'a> {
+    /// BCP 47.
+    pub language: &'a str,
+    /// "ltr" or "rtl".
+    pub direction: &'a str,
+    /// Its texts.
+    pub texts: &'a PageTexts,
+}
+
+/// What was chosen for a message.
+struct Choice<'a> {
+    /// The locale whose words they are.
+    locale: String,
+    /// What the names of its templates begin with.
+    prefix: String,
+    /// The language's shipped texts; none where the words are the operator's own.
+    shipped: Option<&'a Texts>,
 }
 
 impl Renderer {
-    /// Compiles the templates of all services, and renders each once with sample values.
+    /// Compiles the templates of all services, and renders those of the operator with sample values.
     pub fn new<'a>(policies: impl Iterator<Item = &'a Arc<Policy>>) -> Result<Renderer, TemplateError> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_auto_escape_callback(|_| AutoEscape::None);
-        let mut built_in = HashMap::new();
-        for (locale, source) in BUILT_IN {
-            let texts: Texts = toml::from_str(source).map_err(|error| wrong("built-in", locale, &error))?;
-            let templates = [
-                ("sms", &texts.sms),
-                ("subject", &texts.mail.subject),
-                ("greeting", &texts.call.greeting),
-                ("again", &texts.call.again),
-                ("goodbye", &texts.call.goodbye),
-            ];
-            for (part, template) in templates {
-                let added = environment.add_template_owned(format!("{locale}/{part}"), template.clone());
-                added.map_err(|error| wrong("built-in", locale, &error))?;
+        environment.set_auto_escape_callback(|name| if name.ends_with(".html") { AutoEscape::Html } else { AutoEscape::None });
+        let mut shipped = HashMap::new();
+        for (locale, source) in SHIPPED {
+            let texts: Texts = toml::from_str(source).map_err(|error| wrong(locale, &error))?;
+            for (part, template) in texts.templates() {
+                let added = environment.add_template_owned(format!("{locale}/{part}"), template.to_owned());
+                added.map_err(|error| wrong(&format!("{locale}.{part}"), &error))?;
             }
-            built_in.insert(*locale, texts);
+            shipped.insert(*locale, texts);
         }
-        let mut own = HashMap::new();
+        let mut renderer = Renderer { environment, shipped, own: HashMap::new(), links: None };
         for policy in policies {
-            for (locale, source) in &policy.templates {
-                let name = format!("{}/{locale}", policy.service);
-                let added = environment.add_template_owned(name.clone(), source.clone());
-                added.map_err(|error| wrong(&policy.service, locale, &error))?;
-                let sample = context! { code => "123456", brand => &policy.brand, minutes => 5 };
-                let text = environment.get_template(&name).and_then(|template| template.render(sample));
-                if !text.map_err(|error| wrong(&policy.service, locale, &error))?.contains("123456") {
-                    return Err(wrong(&policy.service, locale, &"must contain {{ code }}"));
-                }
-                own.insert((policy.service.to_string(), locale.clone()), name);
-            }
+            renderer.add_own(policy)?;
         }
-        Ok(Renderer { environment, built_in, own })
+        Ok(renderer)
+    }
+
+    /// With a link in each mail by which its receiver can call the code off.
+    pub fn with_links(self, links: Option<CancelLinks>) -> Renderer {
+        Renderer { links, ..self }
     }
 
     /// The finished message.
     pub fn render(&self, envelope: Envelope, code: Code, policy: &Policy) -> Result<Message, minijinja::Error> {
         let minutes = (envelope.expires_at.0 - envelope.now.0).max(0) as u64;
-        let values = context! { code => code.expose(), brand => &policy.brand, minutes => minutes.div_ceil(60_000) };
-        let locale = self.locale(&envelope.locale, &policy.locale);
-        let part = |part: &str| self.environment.get_template(&format!("{locale}/{part}"))?.render(&values);
-        let mut body = match self.own_template(&policy.service, &envelope.locale, &policy.locale) {
-            Some(name) => self.environment.get_template(name)?.render(&values)?,
-            None => part("sms")?,
-        };
-        if let (Channel::Sms, Some(origin)) = (envelope.channel, &policy.origin) {
-            // https://wicg.github.io/sms-one-time-codes: the last line, and nothing after it.
-            body.push_str(&format!("\n@{origin} #{}", code.expose()));
-        }
-        let mail = match envelope.channel {
-            Channel::Email => Some(Mail { subject: part("subject")?, html: String::new() }),
-            _ => None,
-        };
-        let speech = match envelope.channel {
-            Channel::Call => Some(Speech {
-                language: self.built_in.get(locale).map_or_else(|| "en-US".to_owned(), |texts| texts.speech.clone()),
-                greeting: part("greeting")?,
-                again: part("again")?,
-                goodbye: part("goodbye")?,
-            }),
-            _ => None,
+        let values = Values { code: code.expose(), brand: &policy.brand, minutes: minutes.div_ceil(60_000) };
+        let (mut mail, mut speech) = (None, None);
+        let body = match envelope.channel {
+            Channel::Sms => format!("{}{}", self.sms(&envelope.locale, policy, &values)?, last_line(policy, code.expose())),
+            Channel::Whatsapp => self.sms(&envelope.locale, policy, &values)?,
+            Channel::Call => {
+                let spoken = self.speech(&envelope.locale, policy, &values)?;
+                let body = spoken.transcript(code.expose());
+                speech = Some(spoken);
+                body
+            }
+            Channel::Email => {
+                let (written, body) = self.mail(&envelope.locale, policy, &values, envelope.verification)?;
+                mail = Some(written);
+                body
+            }
         };
         Ok(Message { envelope, code, body, mail, speech })
     }
 
-    /// The shipped language nearest to the wanted one, to the service's, or the last resort.
-    fn locale(&self, wanted: &str, service: &str) -> &'static str {
-        [wanted, language(wanted), service, language(service)]
-            .into_iter()
-            .find_map(|locale| self.built_in.get_key_value(locale).map(|(locale, _)| *locale))
-            .unwrap_or(LAST_RESORT)
+    /// The words of the page behind a mail's link.
+    pub fn page(&self, locale: &str, policy: &Policy) -> Option<PageWords<'_>> {
+        let found = candidates(locale, policy).find_map(|locale| self.shipped.get_key_value(locale.as_str()));
+        found.map(|(language, texts)| PageWords { language, direction: &texts.direction, texts: &texts.page })
     }
 
-    /// The operator's text in that locale, in its language, or in the service's locale.
-    fn own_template(&self, service: &str, locale: &str, service_locale: &str) -> Option<&str> {
-        if self.own.is_empty() {
-            return None;
+    /// The locales that a service has words in: the shipped ones, and the operator's own.
+    pub fn locales(&self, policy: &Policy) -> Vec<String> {
+        let own = &policy.templates;
+        let own = own.sms.keys().chain(own.email.keys()).chain(own.call.keys()).cloned();
+        let mut locales: Vec<_> = SHIPPED.iter().map(|(locale, _)| (*locale).to_owned()).chain(own).collect();
+        locales.sort();
+        locales.dedup();
+        locales
+    }
+
+    fn sms(&self, locale: &str, policy: &Policy, values: &Values<'_>) -> Result<String, minijinja::Error> {
+        let choice = self.choose("sms", locale, policy);
+        let name = if choice.shipped.is_some() { format!("{}/sms", choice.prefix) } else { choice.prefix };
+        Ok(self.part(&name, &values.plain())?.trim_end().to_owned())
+    }
+
+    fn speech(&self, locale: &str, policy: &Policy, values: &Values<'_>) -> Result<Speech, minijinja::Error> {
+        let choice = self.choose("call", locale, policy);
+        let values = values.without_code();
+        let part = |part: &str| self.part(&format!("{}/{part}", choice.prefix), &values);
+        let voice = match choice.shipped {
+            Some(texts) => Some(&texts.speech),
+            None => self
+                .own
+                .get(&choice.prefix)
+                .and_then(Option::as_ref)
+                .or_else(|| self.shipped.get(language(&choice.locale)).map(|texts| &texts.speech)),
+        };
+        let language = voice.cloned().unwrap_or_else(|| choice.locale.clone());
+        Ok(Speech { language, greeting: part("greeting")?, again: part("again")?, goodbye: part("goodbye")? })
+    }
+
+    /// The mail's own, and its plain text.
+    fn mail(&self, locale: &str, policy: &Policy, values: &Values<'_>, id: VerificationId) -> Result<(Mail, String), minijinja::Error> {
+        let choice = self.choose("email", locale, policy);
+        let link = self.links.as_ref().map(|links| links.link(&policy.service, id));
+        let values = values.clone().with_link(link.as_deref());
+        let plain = values.plain();
+        let part = |part: &str| self.part(&format!("{}/{part}", choice.prefix), &plain);
+        let marked = |part: &str| self.part(&format!("{}/{part}.html", choice.prefix), &values.marked());
+        let subject = part("subject")?;
+        let (text, blocks) = match choice.shipped {
+            None => {
+                let text = part("text")?;
+                if self.environment.get_template(&format!("{}/html.html", choice.prefix)).is_ok() {
+                    let html = self.part(&format!("{}/html.html", choice.prefix), &plain)?;
+                    return Ok((Mail { subject, html }, text));
+                }
+                let blocks = mail::blocks_of(&text, values.code);
+                (text, blocks)
+            }
+            Some(_) => {
+                let head = format!("{}\n\n{}\n\n{}\n", part("heading")?, part("instruction")?, values.code);
+                let mut text = format!("{head}\n{}\n\n{}\n", part("validity")?, part("warning")?);
+                let mut blocks = vec![
+                    Block::Heading(marked("heading")?),
+                    Block::Text(mail::escaped(&part("instruction")?)),
+                    Block::Code(values.code.to_owned()),
+                    Block::Text(marked("validity")?),
+                    Block::Text(marked("warning")?),
+                ];
+                if let Some(url) = link.clone() {
+                    text.push_str(&format!("\n{}\n{url}\n", part("not_me_hint")?));
+                    blocks.push(Block::Link { hint: part("not_me_hint")?, label: part("not_me")?, url });
+                }
+                (text, blocks)
+            }
+        };
+        let direction = choice.shipped.map_or_else(|| direction(&choice.locale), |texts| texts.direction.as_str());
+        let page = Page { language: &choice.locale, direction, subject: &subject, blocks };
+        let html = page.render().map_err(|error| minijinja::Error::new(ErrorKind::InvalidOperation, error.to_string()))?;
+        Ok((Mail { subject, html }, text))
+    }
+
+    fn choose(&self, kind: &str, locale: &str, policy: &Policy) -> Choice<'_> {
+        for locale in candidates(locale, policy) {
+            if !self.own.is_empty() {
+                let prefix = own_name(policy, kind, &locale);
+                if self.own.contains_key(&prefix) {
+                    return Choice { locale, prefix, shipped: None };
+                }
+            }
+            if let Some(texts) = self.shipped.get(locale.as_str()) {
+                return Choice { prefix: locale.clone(), locale, shipped: Some(texts) };
+            }
         }
-        let mut wanted = [locale, language(locale), service_locale].into_iter();
-        wanted.find_map(|locale| self.own.get(&(service.to_owned(), locale.to_owned()))).map(String::as_str)
+        Choice { locale: LAST_RESORT.into(), prefix: LAST_RESORT.into(), shipped: self.shipped.get(LAST_RESORT) }
+    }
+
+    fn part(&self, name: &str, values: &Value) -> Result<String, minijinja::Error> {
+        self.environment.get_template(name)?.render(values)
+    }
+
+    fn add_own(&mut self, policy: &Policy) -> Result<(), TemplateError> {
+        let templates = &policy.templates;
+        for (locale, text) in &templates.sms {
+            let own = self.begin(policy, "sms", locale, None)?;
+            self.add(&own, None, text, Kind::Text)?;
+        }
+        for (locale, mail) in &templates.email {
+            let own = self.begin(policy, "email", locale, None)?;
+            self.add(&own, Some("subject"), &mail.subject, Kind::Subject)?;
+            self.add(&own, Some("text"), &mail.text, Kind::Text)?;
+            if let Some(html) = &mail.html {
+                self.add(&own, Some("html"), html, Kind::Html)?;
+            }
+        }
+        for (locale, call) in &templates.call {
+            let own = self.begin(policy, "call", locale, call.speech.clone())?;
+            for (part, text) in [("greeting", &call.greeting), ("again", &call.again), ("goodbye", &call.goodbye)] {
+                self.add(&own, Some(part), text, Kind::Spoken)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, policy: &Policy, kind: &str, locale: &str, voice: Option<String>) -> Result<Own, TemplateError> {
+        let key = format!("service.{}.templates.{kind}.{locale}", policy.service);
+        if let Err(invalid) = request::locale(Some(locale.to_owned()), &policy.locale) {
+            return Err(TemplateError { key, rule: invalid.rule.to_string() });
+        }
+        let name = own_name(policy, kind, &locale.to_ascii_lowercase());
+        self.own.insert(name.clone(), voice);
+        Ok(Own { key, name, brand: Arc::clone(&policy.brand) })
+    }
+
+    /// Compiles one, and looks at what it makes of samples. Two codes: one may stand in the template as it is.
+    fn add(&mut self, own: &Own, part: Option<&str>, source: &str, kind: Kind) -> Result<(), TemplateError> {
+        let key = part.map_or_else(|| own.key.clone(), |part| format!("{}.{part}", own.key));
+        let name = match (part, kind) {
+            (None, _) => own.name.clone(),
+            (Some(part), Kind::Html) => format!("{}/{part}.html", own.name),
+            (Some(part), _) => format!("{}/{part}", own.name),
+        };
+        let fails = |error: minijinja::Error| TemplateError { key: key.clone(), rule: format!("does not render: {error}") };
+        let refused = |rule: &str| Err(TemplateError { key: key.clone(), rule: rule.to_owned() });
+        self.environment.add_template_owned(name.clone(), source.to_owned()).map_err(fails)?;
+        for code in ["123456", "9071863542"] {
+            let values = Values { code, brand: &own.brand, minutes: 5 };
+            let values = match kind {
+                Kind::Spoken => values.without_code(),
+                Kind::Text if part.is_none() => values.plain(),
+                _ => values.with_link(Some("https://otp.example/not-me/sample")).plain(),
+            };
+            let text = self.part(&name, &values).map_err(fails)?;
+            match kind {
+                Kind::Text | Kind::Html if !text.contains(code) => return refused("must contain {{ code }}"),
+                Kind::Subject if text.trim() != text || text.is_empty() || text.chars().count() > SUBJECT_MAX_CHARS => {
+                    return refused("must have 1 to 200 characters, and no space at its ends");
+                }
+                Kind::Subject | Kind::Spoken if text.chars().any(char::is_control) => return refused("must be one line"),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 
-fn language(locale: &str) -> &str {
-    locale.split('-').next().unwrap_or(locale)
+/// The operator's own words for one channel and locale, while they are read.
+struct Own {
+    key: String,
+    name: String,
+    brand: Arc<str>,
 }
 
-fn wrong(service: &str, locale: &str, error: &dyn std::fmt::Display) -> TemplateError {
-    TemplateError { service: service.into(), locale: locale.into(), rule: format!("does not render: {error}") }
+#[derive(Clone, Copy)]
+enum Kind {
+    Text,
+    Html,
+    Subject,
+    Spoken,
+}
+
+/// All that a template may use.
+#[derive(Clone)]
+struct Values<'a> {
+    code: &'a str,
+    brand: &'a str,
+    minutes: u64,
+}
+
+/// Of a mail.
+struct MailValues<'a> {
+    code: &'a str,
+    brand: &'a str,
+    minutes: u64,
+    link: Option<&'a str>,
+}
+
+impl<'a> Values<'a> {
+    fn plain(&self) -> Value {
+        context! { code => self.code, brand => self.brand, minutes => self.minutes }
+    }
+
+    /// A voice would read the code as a number: its digits are spoken by themselves.
+    fn without_code(&self) -> Value {
+        context! { brand => self.brand, minutes => self.minutes }
+    }
+
+    fn with_link(self, link: Option<&'a str>) -> MailValues<'a> {
+        MailValues { code: self.code, brand: self.brand, minutes: self.minutes, link }
+    }
+}
+
+impl MailValues<'_> {
+    fn plain(&self) -> Value {
+        context! { code => self.code, brand => self.brand, minutes => self.minutes, link => self.link }
+    }
+
+    /// For markup of ours.
+    fn marked(&self) -> Value {
+        context! { brand => Value::from_safe_string(mail::isolated(self.brand)), minutes => self.minutes }
+    }
+}
+
+/// What makes a phone fill the code in: the site's line (https://wicg.github.io/sms-one-time-codes), or the app's hash (the
+/// SMS Retriever of Android). Each must be the last line, so a service has one of them.
+fn last_line(policy: &Policy, code: &str) -> String {
+    match (&policy.origin, &policy.android_app_hash) {
+        (Some(origin), _) => format!("\n@{origin} #{code}"),
+        (None, Some(hash)) => format!("\n{hash}"),
+        (None, None) => String::new(),
+    }
+}
+
+/// Locales in the order in which their words are looked for, in lower case.
+fn candidates(wanted: &str, policy: &Policy) -> impl Iterator<Item = String> {
+    let (wanted, service) = (wanted.to_ascii_lowercase(), policy.locale.to_ascii_lowercase());
+    let languages = (language(&wanted).to_owned(), language(&service).to_owned());
+    [wanted, languages.0, service, languages.1, LAST_RESORT.to_owned()].into_iter()
+}
+
+fn own_name(policy: &Policy, kind: &str, locale: &str) -> String {
+    format!("{}/{kind}/{locale}", policy.service)
+}
+
+fn wrong(place: &str, error: &dyn std::fmt::Display) -> TemplateError {
+    TemplateError { key: format!("the shipped texts {place}"), rule: error.to_string() }
 }

@@ -7,16 +7,18 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::Hmac;
 use serde::Deserialize;
 use sha1::Sha1;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::delivery::hex;
 use crate::delivery::http::{Http, Response, call};
 use crate::delivery::message::{Message, Speech};
 use crate::delivery::provider::{Account, Family, Kind, MessageProvider, SendError, SettingError, seconds_left};
 use crate::delivery::receipt::{Answer, ProviderReceipt, ReceiptError, ReceiptRequest};
+use crate::delivery::signature::is_mac;
 use crate::secret::{Code, Redacted};
 use crate::verification::model::Channel;
 use crate::verification::store::ReceiptState;
@@ -136,9 +138,19 @@ struct Created {
     sid: String,
 }
 
+/// Twilio's shape of an error.
 #[derive(Deserialize)]
-struct Refused {
-    code: Option<u32>,
+pub struct Refused {
+    /// Its code.
+    pub code: Option<u32>,
+    message: Option<String>,
+}
+
+impl Refused {
+    /// "Invalid parameter: To", where To is the destination; the same code is used for every other parameter.
+    fn blames_another_parameter(&self) -> bool {
+        self.code == Some(60200) && self.message.as_ref().is_some_and(|message| !["`To`", ": To"].iter().any(|to| message.contains(to)))
+    }
 }
 
 #[async_trait]
@@ -218,31 +230,33 @@ impl Twilio {
         form
     }
 
+    /// Twilio's two ways to sign, told apart by a header. One whose key is not configured is no signature.
     fn is_signed(&self, request: &ReceiptRequest<'_>, form: &[(String, String)]) -> bool {
         let Some(signature) = (request.header)("x-twilio-signature").and_then(|text| STANDARD.decode(text).ok()) else { return false };
-        let signed = |url: &str| {
-            let text = signed_text(url, form);
-            match (&self.webhook_key, &self.auth_token, (request.header)("x-twilio-webhooks-signature-settings")) {
-                (Some(key), _, Some(settings)) if settings.contains("HMAC_SHA256") => mac::<Hmac<Sha256>>(key, &text),
-                (_, Some(token), None) => mac::<Hmac<Sha1>>(token, &text),
-                _ => Vec::new(),
+        let newer = (request.header)("x-twilio-webhooks-signature-settings");
+        let is_signature = |text: &str| match (newer, &self.webhook_key, &self.auth_token) {
+            (Some(settings), Some(key), _) if settings.contains("HMAC_SHA256") => {
+                is_mac::<Hmac<Sha256>>(key.expose().as_bytes(), &[text.as_bytes()], &signature)
             }
+            (None, _, Some(token)) => is_mac::<Hmac<Sha1>>(token.expose().as_bytes(), &[text.as_bytes()], &signature),
+            _ => false,
         };
+        let Some(fields) = signed_fields(request, form) else { return false };
         // Twilio signs the URL with or without the port that its scheme implies.
-        let urls = [request.url.to_owned(), with_port(request.url)];
-        urls.iter().any(|url| signed(url).ct_eq(&signature).into())
+        [request.url.to_owned(), with_port(request.url)].iter().any(|url| is_signature(&format!("{url}{fields}")))
     }
 }
 
-/// The URL, then each name and value in the order of the names; of a name that comes twice each value once.
-fn signed_text(url: &str, form: &[(String, String)]) -> String {
-    let fields: BTreeSet<_> = form.iter().collect();
-    let mut text = url.to_owned();
-    for (name, value) in fields {
-        text.push_str(name);
-        text.push_str(value);
+/// What is signed beside the URL: each name and value in the order of the names, of a name that comes twice each value once.
+/// Nothing, where the URL holds the body's digest; none, where that is another body's.
+fn signed_fields(request: &ReceiptRequest<'_>, form: &[(String, String)]) -> Option<String> {
+    let digest = request.query_fields().into_iter().find(|(name, _)| name == "bodySHA256");
+    if let Some((_, digest)) = digest {
+        let is_right = hex::bytes(&digest).is_some_and(|digest| Sha256::digest(request.body).as_slice().ct_eq(&digest).into());
+        return is_right.then(String::new);
     }
-    text
+    let fields: BTreeSet<_> = form.iter().collect();
+    Some(fields.into_iter().flat_map(|(name, value)| [name.as_str(), value]).collect())
 }
 
 fn with_port(url: &str) -> String {
@@ -251,15 +265,6 @@ fn with_port(url: &str) -> String {
         (None, Some(port), Some(host)) => url.replacen(host, &format!("{host}:{port}"), 1),
         _ => url.to_owned(),
     }
-}
-
-fn mac<M: Mac + KeyInit>(key: &Redacted<String>, text: &str) -> Vec<u8> {
-    <M as KeyInit>::new_from_slice(key.expose().as_bytes())
-        .map(|mut mac| {
-            mac.update(text.as_bytes());
-            mac.finalize().into_bytes().to_vec()
-        })
-        .unwrap_or_default()
 }
 
 /// The code twice, digit by digit, each followed by a pause.
@@ -276,14 +281,17 @@ fn escaped(text: &str) -> String {
 
 /// What Twilio's refusal means. Its codes move now and then, so sets are matched, and the status decides about the rest.
 pub fn refusal(response: &Response) -> SendError {
-    let Some(code) = response.json::<Refused>().and_then(|refused| refused.code) else { return response.unexpected() };
+    let Some(refused) = response.json::<Refused>() else { return response.unexpected() };
+    let Some(code) = refused.code else { return response.unexpected() };
     let error = match code {
+        _ if refused.blames_another_parameter() => SendError::unavailable("it refused a setting of ours"),
         // The destination: no number, not reachable by text, opted out, a landline.
         21211 | 21214 | 21217 | 21219 | 21401 | 21421 | 21610 | 21614 | 21635 | 60200 | 60205 => {
             SendError::rejected("the number cannot receive it")
         }
         60202 | 60203 | 60212 => SendError::rejected("too many codes to this number"),
         21408 | 60605 => SendError::unavailable("its account may not send to this country"),
+        60217 | 60223 => SendError::unavailable("its service does not have this channel switched on"),
         20003 | 20005 | 20403 | 20008 => SendError::unavailable("its account or key was refused"),
         20429 | 21611 | 30001 | 30022 | 60624 | 60728 => SendError::unavailable("it is too busy"),
         20500 | 20503 => SendError::unavailable("it is down"),
@@ -309,5 +317,133 @@ fn cause(code: &str) -> &'static str {
         "30036" => "its time ran out before it was delivered",
         "63003" | "63024" => "not on WhatsApp",
         _ => "not delivered",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use reqwest::StatusCode;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::delivery::provider::Fault;
+
+    fn twilio(auth_token: Option<&str>, webhook_key: Option<&str>) -> Twilio {
+        Twilio {
+            http: Http::new().expect("a client"),
+            account_sid: "AC1".into(),
+            user: "AC1".into(),
+            password: Redacted::new("unused".into()),
+            auth_token: auth_token.map(|token| Redacted::new(token.to_owned())),
+            webhook_key: webhook_key.map(|key| Redacted::new(key.to_owned())),
+            from: None,
+            messaging_service_sid: None,
+            whatsapp_from: None,
+            whatsapp_content_sid: None,
+            channels: Vec::new(),
+            base_url: String::new(),
+        }
+    }
+
+    fn accepts(twilio: &Twilio, url: &str, body: &str, headers: &[(&str, &str)]) -> bool {
+        let query = url.split_once('?').map_or("", |(_, query)| query);
+        let header = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        let request = ReceiptRequest { method: "POST", url, query, header: &header, body: body.as_bytes(), now: Timestamp(0) };
+        twilio.is_signed(&request, &request.form())
+    }
+
+    /// What a vector's parameters look like in a body.
+    fn form_of(vector: &Value) -> String {
+        if let Some(body) = vector["body"].as_str() {
+            return body.to_owned();
+        }
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        let params: BTreeMap<String, Value> = serde_json::from_value(vector["params"].clone()).expect("parameters");
+        // In reverse: the order in a body is nobody's business.
+        for (name, value) in params.iter().rev() {
+            let values = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+            for value in values {
+                form.append_pair(name, value.as_str().expect("text"));
+            }
+        }
+        form.finish()
+    }
+
+    const NEWER: (&str, &str) = ("x-twilio-webhooks-signature-settings", "key=WK1,algorithm=HMAC_SHA256");
+
+    /// Every vector that both official libraries agree on, by both algorithms, and each of them spoilt.
+    #[test]
+    fn the_official_vectors_are_signed_and_nothing_else_is() {
+        let vectors: Vec<Value> =
+            serde_json::from_str(include_str!("../../tests/fixtures/twilio/signature_vectors.json")).expect("vectors");
+        assert_eq!(vectors.len(), 6);
+        for vector in &vectors {
+            let text = |name: &str| vector[name].as_str().expect("text");
+            let (url, body, token) = (text("url"), form_of(vector), text("authToken"));
+            let (older, newer) = (("x-twilio-signature", text("signature")), ("x-twilio-signature", text("signature_hmac_sha256")));
+            let both = twilio(Some(token), Some(token));
+            assert!(accepts(&both, url, &body, &[older]), "{vector}");
+            assert!(accepts(&both, url, &body, &[newer, NEWER]), "{vector}");
+            for spoilt in [format!("{body}&x=1"), format!("x=1&{body}")] {
+                assert!(!accepts(&both, url, &spoilt, &[older]) && !accepts(&both, url, &spoilt, &[newer, NEWER]), "{vector}");
+            }
+            let elsewhere = url.replacen("//", "//www.", 1);
+            assert!(!accepts(&both, &elsewhere, &body, &[older]), "{vector}");
+            // One algorithm's signature is not the other's, and a key that is not configured signs nothing.
+            assert!(!accepts(&both, url, &body, &[newer]) && !accepts(&both, url, &body, &[older, NEWER]), "{vector}");
+            assert!(!accepts(&twilio(None, Some(token)), url, &body, &[older]), "{vector}");
+            assert!(!accepts(&twilio(Some(token), None), url, &body, &[newer, NEWER]), "{vector}");
+        }
+    }
+
+    /// No signature, an empty one, and an algorithm that nobody knows.
+    #[test]
+    fn an_empty_signature_is_none() {
+        let nothing = ("x-twilio-signature", "");
+        for known in [twilio(Some("12345"), None), twilio(None, None), twilio(None, Some("12345"))] {
+            assert!(!accepts(&known, "https://otp.example/", "", &[]));
+            assert!(!accepts(&known, "https://otp.example/", "", &[nothing]));
+            assert!(!accepts(&known, "https://otp.example/", "", &[nothing, NEWER]));
+            assert!(!accepts(&known, "https://otp.example/", "", &[nothing, (NEWER.0, "algorithm=HMAC_MD5")]));
+        }
+    }
+
+    fn fault_of(status: u16, body: &str) -> Fault {
+        let status = StatusCode::from_u16(status).expect("a status");
+        refusal(&Response { status, retry_after: None, body: body.as_bytes().to_vec() }).fault
+    }
+
+    #[test]
+    fn a_code_decides_before_the_status() {
+        let coded = |status, code: u32| fault_of(status, &format!(r#"{{"code":{code},"message":"m","status":{status}}}"#));
+        for (status, code, fault) in [
+            (400, 21211, Fault::Rejected),
+            (400, 21610, Fault::Rejected),
+            (400, 21614, Fault::Rejected),
+            (429, 60203, Fault::Rejected),
+            (403, 60410, Fault::Rejected),
+            (401, 20003, Fault::Unavailable),
+            (403, 20008, Fault::Unavailable),
+            (400, 21408, Fault::Unavailable),
+            (404, 20404, Fault::Unavailable),
+            (429, 20429, Fault::Unavailable),
+            (500, 20500, Fault::Unavailable),
+            (500, 11111, Fault::Uncertain),
+        ] {
+            assert_eq!(coded(status, code), fault, "{status} {code}");
+        }
+    }
+
+    /// One code for every parameter: only a bad destination is the destination's fault.
+    #[test]
+    fn an_invalid_parameter_is_the_destinations_fault_when_it_is_the_destination() {
+        let invalid = |text: &str| fault_of(400, &format!(r#"{{"code":60200,"message":"{text}","status":400}}"#));
+        assert_eq!(invalid("Invalid parameter: To"), Fault::Rejected);
+        assert_eq!(invalid("Invalid parameter `To`: +1500"), Fault::Rejected);
+        assert_eq!(invalid("Invalid parameter: Channel"), Fault::Unavailable);
+        assert_eq!(invalid("Invalid parameter `Locale`: xx"), Fault::Unavailable);
     }
 }

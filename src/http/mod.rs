@@ -1,12 +1,14 @@
 //! The faces of the server. They translate words and status codes, call the engine, and never decide.
 //!
 //! [`server`] accepts connections, [`frame`] is around every handler, [`problem`] is every failure; [`v1`] is the native
-//! API, [`tutorial`] the well-known tutorials' routes, [`dev`] the inbox, [`operation`] health and metrics.
+//! API, [`tutorial`] the well-known tutorials' routes, [`dev`] the inbox, [`not_me`] the page behind a mail's link,
+//! [`operation`] health and metrics.
 
 pub mod dev;
 pub mod extract;
 pub mod frame;
 pub mod keys;
+pub mod not_me;
 pub mod openapi;
 pub mod operation;
 pub mod page;
@@ -29,6 +31,9 @@ use problem::{Problem, ProblemCode};
 pub fn public(app: &Arc<App>) -> Router {
     let (v1, openapi) = v1::router();
     let mut router = v1.merge(openapi::router(openapi)).merge(operation::health()).merge(page::router()).merge(webhooks::router());
+    if app.cancel_links.is_some() {
+        router = router.merge(not_me::router());
+    }
     if app.tutorial_api {
         router = router.merge(tutorial::router());
     }

@@ -29,6 +29,9 @@ use crate::verification::store::{
 /// Longest wait for a provider's answer, where the caller wants to wait for it. Shorter than any request may take.
 const WAIT_MAX: Duration = Duration::from_secs(12);
 
+/// What the timeline says of a verification that its receiver called off.
+const DISOWNED: &str = "by the link in the message: not asked for";
+
 /// What the engine is made of.
 pub struct Engine {
     /// Where verifications live.
@@ -185,13 +188,25 @@ impl Engine {
 
     /// Calls a pending verification off. The snapshot tells where it stands then.
     pub async fn cancel(&self, caller: &Caller, id: VerificationId) -> Result<Option<Snapshot>, StoreError> {
-        let now = self.clock.now();
-        match self.store.cancel(&caller.service, id, caller.origin(), now).await? {
-            CancelOutcome::NotFound => return Ok(None),
-            CancelOutcome::Canceled(verification) if verification.code_by == CodeBy::Provider => self.courier.call_off(&verification).await,
-            CancelOutcome::Canceled(_) | CancelOutcome::Ended(_) => {}
+        match self.call_off(caller, id, None).await? {
+            CancelOutcome::NotFound => Ok(None),
+            CancelOutcome::Canceled(_) | CancelOutcome::Ended(_) => Ok(self.get(&caller.service, id).await?.map(|(_, snapshot)| snapshot)),
         }
-        Ok(self.get(&caller.service, id).await?.map(|(_, snapshot)| snapshot))
+    }
+
+    /// Calls a pending verification off for somebody who got its message and never asked for it. The timeline says so.
+    pub async fn disown(&self, caller: &Caller, id: VerificationId) -> Result<CancelOutcome, StoreError> {
+        self.call_off(caller, id, Some(DISOWNED)).await
+    }
+
+    async fn call_off(&self, caller: &Caller, id: VerificationId, detail: Option<&'static str>) -> Result<CancelOutcome, StoreError> {
+        let outcome = self.store.cancel(&caller.service, id, caller.origin(), detail, self.clock.now()).await?;
+        if let CancelOutcome::Canceled(verification) = &outcome
+            && verification.code_by == CodeBy::Provider
+        {
+            self.courier.call_off(verification).await;
+        }
+        Ok(outcome)
     }
 
     /// One verification of a service.

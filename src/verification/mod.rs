@@ -23,6 +23,7 @@ mod prepare;
 pub mod request;
 pub mod sharded;
 pub mod store;
+pub mod template;
 
 pub use destination::Destination;
 pub use engine::Engine;

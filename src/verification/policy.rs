@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::verification::destination::Country;
 use crate::verification::limit::{FailureRule, Quota, SendRule};
 use crate::verification::model::Channel;
+use crate::verification::template::Templates;
 
 /// The service that always exists: public routes act in it.
 pub const DEFAULT_SERVICE: &str = "default";
@@ -48,6 +49,8 @@ pub struct Policy {
     pub locale: Arc<str>,
     /// Host of the last line of an SMS.
     pub origin: Option<String>,
+    /// The app's hash, as the last line of an SMS. Never together with `origin`.
+    pub android_app_hash: Option<String>,
     /// Messages to one destination.
     pub sends: Arc<SendRule>,
     /// Messages for one end user's address.
@@ -64,8 +67,8 @@ pub struct Policy {
     pub hard_failures: u32,
     /// Channels in the order in which a message that fails goes on; empty: it does not.
     pub channel_fallback: Vec<Channel>,
-    /// The operator's texts by locale.
-    pub templates: BTreeMap<String, String>,
+    /// The operator's texts.
+    pub templates: Templates,
 }
 
 /// A setting outside its range. `key` is its name within the service's section.

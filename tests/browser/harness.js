@@ -67,6 +67,14 @@ export async function startServer(variables = {}) {
     async code(to) {
       return (await this.message(to)).code;
     },
+    /** The path of the link "I did not ask for this" in the newest mail to an address. */
+    async link(to) {
+      await this.code(to);
+      const [message] = await (await fetch(`${url}/dev/inbox.json?to=${encodeURIComponent(to)}`)).json();
+      return /https:\/\/otp\.example(\/not-me\/\S+)/.exec(message.body)[1];
+    },
+    /** What a command prints. */
+    run: (...command) => execFileSync(BINARY, [...config, ...command], { ...options, timeout: 60_000 }).toString(),
     async stop() {
       server.kill("SIGTERM");
       assert.equal(await ended, 0, "the server stops cleanly");

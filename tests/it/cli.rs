@@ -163,3 +163,47 @@ fn help_and_mistakes() {
         assert_eq!(binary.run(wrong).code, Some(2), "{wrong:?}");
     }
 }
+
+/// Every text with samples, and what it takes to send it; the mail's page goes to a file.
+#[test]
+fn texts_are_previewed() {
+    let binary = Binary::new().file(
+        "countersign.toml",
+        "[server]\npublic_url = \"https://otp.example\"\n[service.shop]\nbrand = \"Shop\"\norigin = \"shop.example\"\nlocale = \"de\"\n\
+         [service.shop.templates.sms]\nsv = \"{{ code }}, {{ brand }}\"",
+    );
+    let all = json(&binary.run(&["template", "preview", "--service", "shop", "--channel", "sms", "--locale", "all", "--json"]));
+    let all = all.as_array().expect("a list");
+    assert_eq!(all.len(), 21, "twenty that are shipped, and one of our own");
+    let of = |locale: &str| all.iter().find(|text| text["locale"] == locale).expect(locale);
+    assert_eq!(
+        of("sv"),
+        &serde_json::json!({
+            "channel": "sms", "locale": "sv", "text": "123456, Shop\n@shop.example #123456", "encoding": "gsm7", "units": 34, "segments": 1
+        })
+    );
+    assert_eq!((&of("ja")["encoding"], &of("ja")["segments"]), (&"ucs2".into(), &1.into()));
+
+    let said = binary.run(&["template", "preview", "--service", "shop"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    for words in [
+        "sms · de · GSM-7, ",
+        " units, 1 segment\n",
+        "Ihr Code für Shop",
+        "call · de · voice de-DE",
+        "Subject: 123456 ist Ihr Code",
+        "https://otp.example/not-me/",
+    ] {
+        assert!(said.out.contains(words), "{words}: {}", said.out);
+    }
+    let file = binary.directory().join("mail.html");
+    let written = binary.run(&["template", "preview", "--channel", "email", "--locale", "he", "--html", file.to_str().expect("text")]);
+    assert_eq!(written.code, Some(0), "{written:?}");
+    assert!(std::fs::read_to_string(&file).expect("a file").contains("<html lang=\"he\" dir=\"rtl\""));
+    for wrong in
+        [&["--service", "nowhere"][..], &["--channel", "pigeon"], &["--channel", "sms", "--html", "x"], &["--locale", "all", "--html", "x"]]
+    {
+        let said = binary.run(&[&["template", "preview"], wrong].concat());
+        assert!(said.code == Some(2) && said.complaints.contains(wrong[0]), "{said:?}");
+    }
+}

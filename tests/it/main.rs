@@ -5,7 +5,9 @@
 //! - [`app`]: a server in this process, on real sockets, whose clock stands still until a test moves it
 //! - [`binary`]: the real executable as a child process
 //! - [`actors`]: who takes part: a client with a key, a stranger without one, and the inbox
+//! - [`upstream`]: a provider's API on loopback
 //! - [`wire`] and [`raw`]: HTTP as it should be spoken, and bytes as an attacker sends them
+//! - [`sample`]: a provider, or a message, without a server around it
 //!
 //! What is told, in the order of a code's life:
 //! - [`lifecycle`], [`resend`], [`listing`]: start, check, cancel, send again, read back
@@ -16,12 +18,17 @@
 //! - [`idempotency`]: the same request twice (OPS-05)
 //! - [`input`], [`paths`], [`auth`]: what is refused at the door
 //! - [`secrets`]: no code anywhere that is not the inbox (OTP-07, OTP-09, LOG-02)
+//! - [`texts`], [`not_me`]: what people read, and their way out (OTP-10, OTP-11, OTP-12)
+//! - [`smtp`], [`webhook`]: two of those who deliver
 //! - [`tutorial_express`], [`tutorial_gateway`]: the routes of published tutorials
+//! - [`providers_sms`]: Vonage, Telnyx, Plivo and Bird, against servers that speak their formats
 //! - [`slow`], [`protocol`], [`tls`], [`headers`], [`stop`]: the server's sockets
 //! - [`configuration`], [`cli`]: what an operator types
 //! - [`environment`]: the variables of systems that this one replaces
 //! - [`inbox`]: what the dev inbox shows
 //! - [`kill`]: a server that dies in the middle of its work
+//! - [`twilio_verify`], [`startmessaging`]: providers that make the codes; [`messengers`]: WhatsApp and Telegram
+//! - [`prism`]: what we send to Twilio, against Twilio's own definitions (`./test prism`)
 //! - [`snapshots`]: every JSON body, as it is
 //! - [`architecture`]: who may use what, read from the sources
 
@@ -32,6 +39,8 @@ mod actors;
 mod app;
 mod binary;
 mod raw;
+mod sample;
+mod upstream;
 mod wire;
 
 mod address_limits;
@@ -50,15 +59,24 @@ mod input;
 mod kill;
 mod lifecycle;
 mod listing;
+mod messengers;
 mod neighbours;
+mod not_me;
 mod paths;
+mod prism;
 mod protocol;
+mod providers_sms;
 mod races;
 mod resend;
 mod secrets;
 mod slow;
+mod smtp;
 mod snapshots;
+mod startmessaging;
 mod stop;
+mod texts;
 mod tls;
 mod tutorial_express;
 mod tutorial_gateway;
+mod twilio_verify;
+mod webhook;

@@ -49,6 +49,7 @@ pub const RULES: &[(&str, Case)] = cases![
     rules::a_rearmed_start_keeps_its_id,
     rules::an_older_message_does_not_overwrite_a_newer_one,
     rules::a_failed_delivery_frees_the_wait,
+    rules::one_reference_is_one_code,
     rules::idempotency_keys_replay_and_refuse,
     rules::lists_are_paged_newest_first,
     rules::timelines_are_complete_and_in_order,

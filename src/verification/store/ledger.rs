@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::verification::buckets::Buckets;
 use crate::verification::limit::{Bucket, BucketKey, LimitName, Rule, SendRule, Take};
 use crate::verification::model::{CodeBy, Delivery, Event, EventKind, Origin, Status, Verification, VerificationId};
+use crate::verification::policy::LIFE_MAX;
 use crate::verification::sharded::Sharded;
 use crate::verification::store::{
     Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Receipt, ReceiptState, Resend, Sending,
@@ -53,7 +54,34 @@ pub trait Rows {
 #[derive(Debug, Default)]
 pub struct PendingIndex {
     by_destination: Sharded<Vec<(VerificationId, Timestamp)>>,
-    by_reference: HashMap<String, (VerificationId, Timestamp)>,
+    by_reference: HashMap<String, Holder>,
+}
+
+/// The verification that a provider's reference, and so the code behind it, belongs to. Kept beyond its end, because the
+/// provider may let the code live longer than we do. (Over a restart only those of pending ones are kept.)
+#[derive(Debug)]
+struct Holder {
+    id: VerificationId,
+    /// What its code is good for, and for whom.
+    key: BucketKey,
+    /// From then on its code may serve another one for the same.
+    expires_at: Timestamp,
+    /// From then on nobody remembers.
+    until: Timestamp,
+}
+
+impl Holder {
+    fn new(verification: &Verification) -> Holder {
+        let destination = verification.destination.key();
+        let subject = verification.subject.as_deref().unwrap_or_default();
+        let key = [verification.service.as_bytes(), verification.purpose.as_bytes(), &destination, subject.as_bytes()];
+        Holder {
+            id: verification.id,
+            key: LimitName::Destination.key(&key),
+            expires_at: verification.expires_at,
+            until: verification.created_at + LIFE_MAX,
+        }
+    }
 }
 
 impl PendingIndex {
@@ -65,7 +93,7 @@ impl PendingIndex {
     pub fn enter(&mut self, verification: &Verification) {
         let key = Self::key(&verification.service, &verification.purpose, &verification.destination.key());
         if let (CodeBy::Provider, Some((_, reference))) = (verification.code_by, &verification.delivered_by) {
-            self.by_reference.insert(reference.clone(), (verification.id, verification.expires_at));
+            self.by_reference.insert(reference.clone(), Holder::new(verification));
         }
         let ids = self.by_destination.entry(key);
         // Nearly always one: no room for more until more come.
@@ -81,21 +109,25 @@ impl PendingIndex {
         ids.into_iter().flatten().rev().map(|(id, _)| *id).collect()
     }
 
-    /// Enters a provider's reference, unless it is another one's.
+    /// Enters a provider's reference, unless it is another one's. One that has expired here and not there is taken over by
+    /// the next one for the same service, purpose, destination and subject: that is a code sent again. Never for another.
     fn refers(&mut self, reference: &str, verification: &Verification) -> bool {
-        match self.by_reference.get(reference) {
-            Some((holder, expires_at)) if *holder != verification.id && *expires_at > verification.queued_at => false,
-            _ => {
-                self.by_reference.insert(reference.to_owned(), (verification.id, verification.expires_at));
-                true
-            }
+        let (now, next) = (verification.queued_at, Holder::new(verification));
+        let is_taken = |holder: &Holder| holder.id != next.id && holder.until > now && (holder.expires_at > now || holder.key != next.key);
+        let is_free = !self.by_reference.get(reference).is_some_and(is_taken);
+        if is_free {
+            self.by_reference.insert(reference.to_owned(), next);
         }
+        is_free
     }
 
     fn remove(&mut self, verification: &Verification) {
         let key = Self::key(&verification.service, &verification.purpose, &verification.destination.key());
-        if let Some((_, reference)) = &verification.delivered_by {
-            self.by_reference.remove(reference);
+        // Used or called off: should the provider not know that yet, the code serves nobody any more.
+        if let Some(holder) = verification.delivered_by.as_ref().and_then(|(_, reference)| self.by_reference.get_mut(reference))
+            && holder.id == verification.id
+        {
+            holder.expires_at = holder.until;
         }
         if let Some(ids) = self.by_destination.get_mut(&key) {
             ids.retain(|(id, _)| *id != verification.id);
@@ -107,7 +139,7 @@ impl PendingIndex {
 
     /// Forgets what has expired, in one shard; call it again and again.
     pub fn tidy(&mut self, now: Timestamp) {
-        self.by_reference.retain(|_, (_, expires_at)| *expires_at > now);
+        self.by_reference.retain(|_, holder| holder.until > now);
         self.by_destination.tidy(|_, ids| {
             ids.retain(|(_, expires_at)| *expires_at > now);
             !ids.is_empty()
@@ -279,7 +311,14 @@ impl<R: Rows> Ledger<R> {
     }
 
     /// See [`crate::verification::Store::cancel`].
-    pub fn cancel(&mut self, service: &str, id: VerificationId, origin: &Origin, now: Timestamp) -> Result<CancelOutcome, StoreError> {
+    pub fn cancel(
+        &mut self,
+        service: &str,
+        id: VerificationId,
+        origin: &Origin,
+        detail: Option<&'static str>,
+        now: Timestamp,
+    ) -> Result<CancelOutcome, StoreError> {
         let Some(mut verification) = self.of_service(service, id)? else { return Ok(CancelOutcome::NotFound) };
         if verification.status_at(now) != Status::Pending {
             return Ok(CancelOutcome::Ended(Box::new(verification)));
@@ -287,7 +326,7 @@ impl<R: Rows> Ledger<R> {
         verification.status = Status::Canceled;
         verification.ended_at = Some(now);
         self.pending.remove(&verification);
-        self.changed(&mut verification, EventKind::Canceled, origin, None, now)?;
+        self.changed(&mut verification, EventKind::Canceled, origin, detail.map(str::to_owned), now)?;
         Ok(CancelOutcome::Canceled(Box::new(verification)))
     }
 

@@ -98,8 +98,15 @@ impl Store for MemoryStore {
         self.run(|ledger| ledger.answered(claim, &answer))
     }
 
-    async fn cancel(&self, service: &str, id: VerificationId, origin: Origin, now: Timestamp) -> Result<CancelOutcome, StoreError> {
-        self.run(|ledger| ledger.cancel(service, id, &origin, now))
+    async fn cancel(
+        &self,
+        service: &str,
+        id: VerificationId,
+        origin: Origin,
+        detail: Option<&'static str>,
+        now: Timestamp,
+    ) -> Result<CancelOutcome, StoreError> {
+        self.run(|ledger| ledger.cancel(service, id, &origin, detail, now))
     }
 
     async fn delivered(&self, delivered: Vec<Delivered>) -> Result<usize, StoreError> {

@@ -332,8 +332,15 @@ pub trait Store: Send + Sync {
     async fn approve(&self, approve: Approve) -> Result<bool, StoreError>;
     /// Keeps the answer to a check that came with a key and was not approved.
     async fn answered(&self, claim: IdempotencyClaim, answer: Checked) -> Result<(), StoreError>;
-    /// Pending → canceled.
-    async fn cancel(&self, service: &str, id: VerificationId, origin: Origin, now: Timestamp) -> Result<CancelOutcome, StoreError>;
+    /// Pending → canceled. `detail` goes into the timeline.
+    async fn cancel(
+        &self,
+        service: &str,
+        id: VerificationId,
+        origin: Origin,
+        detail: Option<&'static str>,
+        now: Timestamp,
+    ) -> Result<CancelOutcome, StoreError>;
     /// Queued → sent or failed, for each. The number of those that a newer message had not made irrelevant.
     async fn delivered(&self, delivered: Vec<Delivered>) -> Result<usize, StoreError>;
     /// Notes a receipt: forward only, duplicates and late ones change nothing. The verification where it stands now, if the

@@ -91,7 +91,14 @@ impl Store for NaiveStore {
         Err(StoreError::Closed)
     }
 
-    async fn cancel(&self, _: &str, _: VerificationId, _: Origin, _: Timestamp) -> Result<CancelOutcome, StoreError> {
+    async fn cancel(
+        &self,
+        _: &str,
+        _: VerificationId,
+        _: Origin,
+        _: Option<&'static str>,
+        _: Timestamp,
+    ) -> Result<CancelOutcome, StoreError> {
         Err(StoreError::Closed)
     }
 

@@ -104,7 +104,7 @@ pub async fn either_canceled_or_approved(store: Arc<dyn Store>) -> Outcome {
         if number % 2 == 0 {
             store.approve(approve(id)).await.unwrap_or(false)
         } else {
-            matches!(store.cancel(super::fixtures::SERVICE, id, Origin::default(), NOW).await, Ok(CancelOutcome::Canceled(_)))
+            matches!(store.cancel(super::fixtures::SERVICE, id, Origin::default(), None, NOW).await, Ok(CancelOutcome::Canceled(_)))
         }
     })
     .await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::fixtures::{LIFE, NOW, SERVICE, approve, attempt, claim, destination, limit, resend, start, verification};
 use super::{Outcome, ensure};
 use crate::verification::limit::{FailureRule, LimitName, Quota, Rule, SendRule, Take};
-use crate::verification::model::{Channel, Delivery, Event, EventKind, Origin, Status, Verification, failures_key};
+use crate::verification::model::{Channel, CodeBy, Delivery, Event, EventKind, Origin, Status, Verification, failures_key};
 use crate::verification::store::{AttemptOutcome, CancelOutcome, Checked, Delivered, Sending, Store, StoreError, Target, Undelivered};
 
 fn text(error: StoreError) -> String {
@@ -71,11 +71,11 @@ pub async fn what_has_ended_is_not_judged(store: Arc<dyn Store>) -> Outcome {
     ensure!(matches!(late, AttemptOutcome::Ended(_)), "at its end: {late:?}");
 
     let canceled = begun(&store, verification(2, 2)).await?;
-    let outcome = store.cancel(SERVICE, canceled.id, Origin::default(), NOW).await.map_err(text)?;
+    let outcome = store.cancel(SERVICE, canceled.id, Origin::default(), None, NOW).await.map_err(text)?;
     ensure!(matches!(outcome, CancelOutcome::Canceled(_)), "{outcome:?}");
     ensure!(!judged(&store, &canceled).await?, "a canceled one was judged");
     ensure!(!store.approve(approve(canceled.id)).await.map_err(text)?, "a canceled one was approved");
-    let again = store.cancel(SERVICE, canceled.id, Origin::default(), NOW).await.map_err(text)?;
+    let again = store.cancel(SERVICE, canceled.id, Origin::default(), None, NOW).await.map_err(text)?;
     ensure!(matches!(again, CancelOutcome::Ended(_)), "canceled twice: {again:?}");
 
     let approved = begun(&store, verification(3, 3)).await?;
@@ -96,7 +96,7 @@ pub async fn other_services_see_nothing(store: Arc<dyn Store>) -> Outcome {
     foreign.service = "other".into();
     let outcome = store.resend(foreign).await.map_err(text)?;
     ensure!(matches!(outcome, Sending::NotFound), "{outcome:?}");
-    let outcome = store.cancel("other", verification.id, Origin::default(), NOW).await.map_err(text)?;
+    let outcome = store.cancel("other", verification.id, Origin::default(), None, NOW).await.map_err(text)?;
     ensure!(matches!(outcome, CancelOutcome::NotFound), "{outcome:?}");
     ensure!(store.get("other", verification.id).await.map_err(text)?.is_none(), "another service got it");
     let listed = store.list("other", verification.destination.key(), None, 10).await.map_err(text)?;
@@ -216,7 +216,7 @@ pub async fn newest_pending_is_meant_by_destination(store: Arc<dyn Store>) -> Ou
         let outcome = store.attempt(by_id).await.map_err(text)?;
         ensure!(matches!(outcome, AttemptOutcome::Judge(_)) == is_found, "by id for {purpose}: {outcome:?}");
     }
-    store.cancel(SERVICE, newer.id, Origin::default(), NOW).await.map_err(text)?;
+    store.cancel(SERVICE, newer.id, Origin::default(), None, NOW).await.map_err(text)?;
     let outcome = store.attempt(by_destination("login")).await.map_err(text)?;
     ensure!(matches!(&outcome, AttemptOutcome::Judge(meant) if meant.id == older.id), "after the newer ended: {outcome:?}");
     Ok(())
@@ -364,7 +364,7 @@ pub async fn timelines_are_complete_and_in_order(store: Arc<dyn Store>) -> Outco
     let moved = row(&store, &verification).await?;
     store.resend(resend(&moved)).await.map_err(text)?;
     store.delivered(fate(&verification, 2, lost("unreachable"))).await.map_err(text)?;
-    store.cancel(SERVICE, verification.id, Origin::default(), NOW).await.map_err(text)?;
+    store.cancel(SERVICE, verification.id, Origin::default(), None, NOW).await.map_err(text)?;
     let timeline = store.timeline(verification.id).await.map_err(text)?;
     let kinds: Vec<_> = timeline.iter().map(|event| event.kind).collect();
     let expected =
@@ -384,7 +384,7 @@ pub async fn undelivered_are_found(store: Arc<dyn Store>) -> Outcome {
     let sent = begun(&store, verification(2, 2)).await?;
     store.delivered(fate(&sent, 1, Ok(("console".into(), "reference".into())))).await.map_err(text)?;
     let canceled = begun(&store, verification(3, 3)).await?;
-    store.cancel(SERVICE, canceled.id, Origin::default(), NOW).await.map_err(text)?;
+    store.cancel(SERVICE, canceled.id, Origin::default(), None, NOW).await.map_err(text)?;
     let found = store.undelivered(NOW).await.map_err(text)?;
     ensure!(found.len() == 1 && found[0].id == queued.id, "{found:?}");
     ensure!(store.undelivered(queued.expires_at).await.map_err(text)?.is_empty(), "an expired one would be sent");
@@ -408,5 +408,50 @@ pub async fn a_sweep_removes_the_old_and_keeps_the_rest(store: Arc<dyn Store>) -
     ensure!(store.get(SERVICE, recent.id).await.map_err(text)?.is_some(), "the recent row is gone");
     let listed = store.list(SERVICE, destination(1).key(), None, 10).await.map_err(text)?;
     ensure!(listed.len() == 1 && listed[0].0.id == recent.id, "{listed:?}");
+    Ok(())
+}
+
+/// A provider that makes the codes answers two starts to one destination with one reference: with one code.
+pub async fn one_reference_is_one_code(store: Arc<dyn Store>) -> Outcome {
+    let theirs = |number: u32, purpose: &str, after: Duration| {
+        let mut verification = verification(number, 1);
+        verification.code_by = CodeBy::Provider;
+        verification.purpose = purpose.into();
+        verification.created_at = NOW + after;
+        verification.queued_at = verification.created_at;
+        verification.expires_at = verification.created_at + LIFE;
+        verification
+    };
+    let sent = async |verification: Verification, reference: &str| {
+        let begun = begun(&store, verification).await?;
+        store.delivered(fate(&begun, 1, Ok(("theirs".into(), reference.into())))).await.map_err(text)?;
+        let row = row(&store, &begun).await?;
+        let has = (row.delivery == Delivery::Sent, row.delivered_by.is_some());
+        ensure!(has.0 == has.1, "{row:?}");
+        Ok::<_, String>((row, has.0))
+    };
+    let moment = Duration::from_secs(1);
+    let hers = |number, after| Verification { subject: Some("account-17".into()), ..theirs(number, "login", after) };
+    let (_, first) = sent(theirs(1, "login", Duration::ZERO), "VE1").await?;
+    let (canceled, _) = sent(theirs(8, "login", moment), "VE3").await?;
+    store.cancel(SERVICE, canceled.id, Origin::default(), None, NOW + moment).await.map_err(text)?;
+    ensure!(first, "a new reference was refused");
+    for (number, purpose, after, reference, may) in [
+        (2, "payment", moment, "VE1", false),
+        (3, "login", moment, "VE1", false),
+        (4, "payment", moment, "VE2", true),
+        // The first has expired, its code perhaps not: the same purpose may have it again, no other may.
+        (5, "payment", LIFE + moment, "VE1", false),
+        (6, "login", LIFE + moment, "VE1", true),
+        (7, "login", LIFE + 2 * moment, "VE1", false),
+    ] {
+        let (row, may_have_it) = sent(theirs(number, purpose, after), reference).await?;
+        ensure!(may_have_it == may, "number {number}: {row:?}");
+    }
+    let (_, hers) = sent(hers(10, LIFE + 3 * moment), "VE4").await?;
+    let (_, again) = sent(theirs(11, "login", 2 * LIFE + 4 * moment), "VE4").await?;
+    ensure!(hers && !again, "a code that was made for one person serves everybody");
+    let (_, again) = sent(theirs(9, "login", 2 * LIFE + 4 * moment), "VE3").await?;
+    ensure!(!again, "a code that was called off serves another one");
     Ok(())
 }

@@ -132,9 +132,16 @@ impl Store for SqliteStore {
         self.run(move |ledger| ledger.answered(claim, &answer)).await
     }
 
-    async fn cancel(&self, service: &str, id: VerificationId, origin: Origin, now: Timestamp) -> Result<CancelOutcome, StoreError> {
+    async fn cancel(
+        &self,
+        service: &str,
+        id: VerificationId,
+        origin: Origin,
+        detail: Option<&'static str>,
+        now: Timestamp,
+    ) -> Result<CancelOutcome, StoreError> {
         let service = service.to_owned();
-        self.run(move |ledger| ledger.cancel(&service, id, &origin, now)).await
+        self.run(move |ledger| ledger.cancel(&service, id, &origin, detail, now)).await
     }
 
     async fn delivered(&self, delivered: Vec<Delivered>) -> Result<usize, StoreError> {
