@@ -83,25 +83,34 @@ fn left_out(senders: &Senders, route: &Route) -> String {
 pub fn unused(accounts: &[Configured], environment: &BTreeMap<String, String>) -> Vec<String> {
     let is_set = |variable: &str| environment.get(variable).is_some_and(|value| !value.is_empty());
     let used: BTreeSet<&str> = accounts.iter().flat_map(|account| account.variables.iter().copied()).collect();
-    // What one kind has a use for is not idle in another.
-    let is_idle = |variable: &&str| is_set(variable) && !used.contains(variable);
+    let is_there = |kind: &&Kind| accounts.iter().any(|account| account.title == kind.title);
+    let (there, absent): (Vec<&Kind>, Vec<&Kind>) = KINDS.iter().partition(is_there);
+    let idle = |kind: &Kind, told: &BTreeSet<&str>| -> Vec<&'static str> {
+        kind.environment.iter().map(|(variable, _)| *variable).filter(|variable| is_set(variable) && !told.contains(variable)).collect()
+    };
+    // What one kind has a use for, or is said of already, is not idle in another.
+    let mut told = used;
     let mut lines = Vec::new();
-    for kind in KINDS {
-        let idle: Vec<&str> = kind.environment.iter().map(|(variable, _)| *variable).filter(is_idle).collect();
-        let missing = missing(kind, is_set);
-        if idle.is_empty() || (missing.is_empty() && accounts.is_empty()) {
-            continue;
+    for kind in there {
+        let idle = idle(kind, &told);
+        if !idle.is_empty() {
+            lines.push(format!("{}: another value counts for the same setting", not_used(&idle)));
+            told.extend(idle);
         }
-        let why = match missing.as_slice() {
-            [] => "another value counts for the same setting".to_owned(),
-            missing => format!("{} needs {} as well", kind.title, missing.join(", and ")),
-        };
-        let verb = if idle.len() == 1 { "is" } else { "are" };
-        lines.push(format!("{} {verb} set and not used: {why}", idle.join(", ")));
+    }
+    for kind in absent {
+        let (idle, missing) = (idle(kind, &told), missing(kind, is_set));
+        if !idle.is_empty() && !missing.is_empty() {
+            lines.push(format!("{}: {} needs {} as well", not_used(&idle), kind.title, missing.join(", and ")));
+        }
     }
     let known = NOT_USED_YET.iter().filter(|(variable, _)| is_set(variable));
     lines.extend(known.map(|(variable, what)| format!("{variable} is set and not used: {what}")));
     lines
+}
+
+fn not_used(variables: &[&str]) -> String {
+    format!("{} {} set and not used", variables.join(", "), if variables.len() == 1 { "is" } else { "are" })
 }
 
 /// What an account of that kind would need further: "TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID".

@@ -38,6 +38,8 @@ fn redacted_text(text: &str) -> String {
     } else if let Some((id, number)) = text.strip_prefix("console-").and_then(|rest| rest.split_once('-')) {
         assert!(is_hex(id));
         format!("console-[hex]-{number}")
+    } else if let Some(message) = text.strip_prefix("/dev/inbox/mail/") {
+        format!("/dev/inbox/mail/{}", redacted_text(message))
     } else if let Some(reference) = text.strip_prefix("Message sent with id: SM") {
         assert!(is_hex(reference));
         "Message sent with id: SM[hex]".into()
@@ -45,8 +47,14 @@ fn redacted_text(text: &str) -> String {
         assert!(code.bytes().all(|byte| byte.is_ascii_digit()));
         format!("[code] is your {rest}")
     } else {
-        text.to_owned()
+        // A mail's text has its code in a line of its own.
+        let lines: Vec<_> = text.split('\n').map(|line| if is_six_digits(line) { "[code]" } else { line }).collect();
+        lines.join("\n")
     }
+}
+
+fn is_six_digits(line: &str) -> bool {
+    line.len() == 6 && line.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 macro_rules! snapshot {
