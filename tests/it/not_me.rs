@@ -126,7 +126,10 @@ async fn own_words_have_the_link_too() {
     let english = sample::message(Channel::Email, "ann@example.com", "en", &service);
     let html = english.mail.expect("a mail").html;
     assert_eq!(english.body, format!("Code: {CODE}\n\nNot you? {link}"));
-    assert!(html.contains(&format!("<a href=\"{link}\" style=\"color: inherit;\">{link}</a>")) && html.contains(&format!(">{CODE}</strong>")), "{html}");
+    assert!(
+        html.contains(&format!("<a href=\"{link}\" style=\"color: inherit;\">{link}</a>")) && html.contains(&format!(">{CODE}</strong>")),
+        "{html}"
+    );
     let german = sample::message(Channel::Email, "ann@example.com", "de", &service).mail.expect("a mail").html;
     assert_eq!(german.replace("&#x2f;", "/"), format!("<b>{CODE}</b><a href=\"{link}\">?</a>"));
 }
