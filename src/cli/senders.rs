@@ -123,3 +123,67 @@ fn name(channel: Channel) -> &'static str {
         Channel::Email => "mail",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::delivery::console::Console;
+    use crate::delivery::message::Envelope;
+    use crate::delivery::provider::{Provider, SendError, VerifyProvider};
+    use crate::delivery::route::{Routes, Routing};
+    use crate::secret::Code;
+    use crate::verification::courier::{ProviderLimits, ProviderVerdict};
+
+    struct Hosted;
+
+    #[async_trait]
+    impl VerifyProvider for Hosted {
+        fn channels(&self) -> &[Channel] {
+            &[Channel::Sms]
+        }
+        fn limits(&self) -> ProviderLimits {
+            ProviderLimits { life: Duration::from_secs(600), checks: 5 }
+        }
+        async fn start(&self, _: &Envelope) -> Result<String, SendError> {
+            Err(SendError::unavailable("a test"))
+        }
+        async fn check(&self, _: &str, _: &Code) -> Result<ProviderVerdict, SendError> {
+            Err(SendError::unavailable("a test"))
+        }
+    }
+
+    fn account(name: &str, family: Family) -> Configured {
+        Configured { provider: Provider { name: name.into(), family }, title: "Test", variables: vec!["A", "B"] }
+    }
+
+    fn ours(name: &str) -> Configured {
+        account(name, Family::Message(Arc::new(Console { print: false })))
+    }
+
+    fn hosted(name: &str) -> Configured {
+        account(name, Family::Verify(Arc::new(Hosted)))
+    }
+
+    fn said(accounts: Vec<Configured>) -> (String, Vec<String>) {
+        let providers: Vec<_> = accounts.iter().map(|account| account.provider.clone()).collect();
+        let routes = Routes::new(Vec::new(), Routing::Ordered, &providers).expect("routes");
+        let senders = Senders { accounts, routes };
+        (routes_of(&senders, Channel::Sms).concat(), super::accounts(&senders))
+    }
+
+    /// Who is asked, who is not, and why: two codes are never live at once.
+    #[test]
+    fn a_route_names_who_is_left_out() {
+        let (sms, accounts) = said(vec![hosted("verify"), ours("own")]);
+        assert!(sms.starts_with("SMS by verify alone; not own: verify comes first and makes its own codes"), "{sms}");
+        assert_eq!(accounts[0], "SMS by verify: Test (A, B)");
+        let (sms, _) = said(vec![ours("own"), hosted("verify"), ours("other")]);
+        assert!(sms.starts_with("SMS by own, then other; not verify, "), "{sms}");
+        assert_eq!(said(vec![hosted("verify")]).0, "SMS by verify");
+    }
+}
