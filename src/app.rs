@@ -58,7 +58,7 @@ pub struct App {
     pub tutorial_api: bool,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// Where examples point.
+    /// Where others reach this server: what examples point to, and what providers sign.
     pub public_url: String,
     /// Longest work on one request.
     pub request_timeout: Duration,
@@ -76,7 +76,8 @@ pub struct App {
 }
 
 impl App {
-    /// Builds the application. Must be called within the runtime.
+    /// Builds the application. Must be called within the runtime. `public_url`: where it is reached when the configuration
+    /// names no other place.
     pub fn build(
         config: &Config,
         clock: Arc<dyn Clock>,
@@ -105,6 +106,9 @@ impl App {
             inbox: inbox.clone(),
             metrics: Arc::clone(&metrics),
             retry_wait: config.delivery.retry_wait.0,
+            patience: config.delivery.patience.0,
+            last_patience: config.delivery.timeout.0,
+            queue: config.delivery.queue,
             failed,
         };
         let dispatcher = Arc::new(Dispatcher::new(providers, routes, tools));
@@ -121,6 +125,7 @@ impl App {
                 .filter_map(|(to, code)| Some((to.clone(), Code::parse(code.expose()).ok()?)))
                 .collect::<HashMap<_, _>>(),
             metrics: Arc::clone(&metrics),
+            wait_max: config.delivery.wait.0.min(config.server.request_timeout.0 * 4 / 5),
         };
         let app = Arc::new(App {
             engine,
@@ -128,7 +133,7 @@ impl App {
             inbox,
             tutorial_api: config.tutorial_api(),
             trusted_proxies: config.server.trusted_proxies.iter().map(|proxy| proxy.0).collect(),
-            public_url,
+            public_url: config.server.public_url.clone().unwrap_or(public_url),
             request_timeout: config.server.request_timeout.0,
             metrics,
             store_queue_depth: Box::new(move || store.queue_depth()),

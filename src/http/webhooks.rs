@@ -74,7 +74,7 @@ async fn note(app: &App, provider: &str, receipt: ProviderReceipt, in_url: Optio
     let words = [receipt.cause.as_deref(), receipt.code.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(", ");
     let detail = if words.is_empty() { provider.to_owned() } else { format!("{provider}: {words}") };
     let now = app.engine.clock.now();
-    let noted = Receipt { id: message.verification, message: message.number, state: receipt.state, detail, now };
+    let noted = Receipt { id: message.verification, message: message.number, provider: provider.into(), state: receipt.state, detail, now };
     if let Some(verification) = app.engine.receipt(provider, noted).await? {
         let country = verification.destination.country();
         match receipt.state {
