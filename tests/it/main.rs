@@ -5,6 +5,7 @@
 //! - [`app`]: a server in this process, on real sockets, whose clock stands still until a test moves it
 //! - [`binary`]: the real executable as a child process
 //! - [`actors`]: who takes part: a client with a key, a stranger without one, and the inbox
+//! - [`stand_in`]: providers, as `countersign dev-provider` plays them
 //! - [`wire`] and [`raw`]: HTTP as it should be spoken, and bytes as an attacker sends them
 //!
 //! What is told, in the order of a code's life:
@@ -16,6 +17,7 @@
 //! - [`idempotency`]: the same request twice (OPS-05)
 //! - [`input`], [`paths`], [`auth`]: what is refused at the door
 //! - [`secrets`]: no code anywhere that is not the inbox (OTP-07, OTP-09, LOG-02)
+//! - [`dev_provider`]: the stand-in for providers, as its users meet it
 //! - [`tutorial`]: the routes of the published tutorial
 //! - [`slow`], [`protocol`], [`tls`], [`headers`], [`stop`]: the server's sockets
 //! - [`configuration`], [`cli`]: what an operator types
@@ -30,6 +32,7 @@ mod actors;
 mod app;
 mod binary;
 mod raw;
+mod stand_in;
 mod wire;
 
 mod address_limits;
@@ -39,6 +42,7 @@ mod binding;
 mod cli;
 mod configuration;
 mod destination_limits;
+mod dev_provider;
 mod failures;
 mod headers;
 mod idempotency;
