@@ -17,6 +17,7 @@
 //! - [`idempotency`]: the same request twice (OPS-05)
 //! - [`input`], [`paths`], [`auth`]: what is refused at the door
 //! - [`secrets`]: no code anywhere that is not the inbox (OTP-07, OTP-09, LOG-02)
+//! - [`delivery`], [`handover`], [`receipts`]: providers that fail, what follows, and what they report (R01 to R07, OPS-04)
 //! - [`dev_provider`]: the stand-in for providers, as its users meet it
 //! - [`tutorial`]: the routes of the published tutorial
 //! - [`slow`], [`protocol`], [`tls`], [`headers`], [`stop`]: the server's sockets
@@ -41,9 +42,11 @@ mod auth;
 mod binding;
 mod cli;
 mod configuration;
+mod delivery;
 mod destination_limits;
 mod dev_provider;
 mod failures;
+mod handover;
 mod headers;
 mod idempotency;
 mod input;
@@ -54,6 +57,7 @@ mod neighbours;
 mod paths;
 mod protocol;
 mod races;
+mod receipts;
 mod resend;
 mod secrets;
 mod slow;
