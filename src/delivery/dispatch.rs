@@ -7,11 +7,12 @@
 //! certainly not sent; the next one, once, with the same code when nobody knows; the same ones again after a while, but
 //! never past half the code's life; nobody when the destination is the problem.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -204,7 +205,17 @@ impl Courier for Dispatcher {
         let path = self.shared.path(verification.channel, verification.destination.country());
         let life = verification.expires_at.0 - verification.queued_at.0;
         let until = Timestamp(verification.queued_at.0 + life / 2);
-        self.shared.hand_over(Job { parcel, path, at: 0, round: 0, asked: false, soonest: None, perhaps_sent: false, until, _place: place });
+        self.shared.hand_over(Job {
+            parcel,
+            path,
+            at: 0,
+            round: 0,
+            asked: false,
+            soonest: None,
+            perhaps_sent: false,
+            until,
+            _place: place,
+        });
         Ok(())
     }
 
@@ -377,7 +388,11 @@ async fn deliver(shared: &Arc<Lanes>, provider: &Provider, health: &Mutex<Health
     }
     let started = now;
     job.asked = true;
-    let result = ask(shared, provider, &job).await;
+    // A fault in one provider's file ends one message, and not the lane with all that wait in it.
+    let result = AssertUnwindSafe(ask(shared, provider, &job)).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!(provider = &*provider.name, "a provider panicked");
+        Err(SendError::uncertain("it broke down while it was asked"))
+    });
     let now = tools.clock.now();
     let took = Duration::from_millis((now.0 - started.0).max(0) as u64);
     let country = job.parcel.verification.destination.country();

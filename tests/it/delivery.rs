@@ -151,16 +151,17 @@ async fn a_silent_provider_is_left_for_the_next_one_with_the_same_code() {
         stand_in.forget();
     }
     silent.fail(Fail::Hang);
-    let begun = Instant::now();
     let (started, times) = starts(&client, 60, 6, |index| json!({ "to": number(index) })).await;
     for verification in &started {
         assert_eq!(settled(&client, verification).await["provider"], "b");
     }
-    let failover = begun.elapsed();
+    let asked: BTreeMap<_, _> = silent.received().into_iter().map(|message| (message.to, message.at)).collect();
+    let failovers = up.received().into_iter().filter_map(|message| Some(message.at - asked.get(&message.to)?));
+    let failover = failovers.max().expect("somebody was asked in vain");
     let got = one_code_each(&[&silent, &up], 2);
     let twice = got.values().filter(|count| **count == 2).count();
     println!(
-        "R01 silent: start p99 {:?}, healthy {:?}; 60 messages, lost {}, twice {twice} (one code each), all out in {failover:?}",
+        "R01 silent: start p99 {:?}, healthy {:?}; 60 messages, lost {}, twice {twice} (one code each), the next provider after {failover} ms at most",
         p99(times.clone()),
         p99(healthy.clone()),
         60 - got.len()
@@ -169,7 +170,7 @@ async fn a_silent_provider_is_left_for_the_next_one_with_the_same_code() {
     assert_eq!(twice, silent.received().len(), "only what was in doubt");
     // 300 ms on a machine that has nothing else to do; never a provider's silence.
     assert!(p99(times) <= Duration::from_millis(300).max(p99(healthy) * 4));
-    assert!(failover < Duration::from_secs(5));
+    assert!(failover < 5_000);
     assert_eq!(breaker(&app, "a").await, "open");
     let asked = silent.received().len();
     let (started, _) = starts(&client, 10, 10, |index| json!({ "to": number(100 + index) })).await;

@@ -1,9 +1,19 @@
 //! How messages are handed over: routes and breakers, the queue, the wait for an answer, restarts, and the next channel.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use countersign::delivery::dispatch::{Dispatcher, Tools};
+use countersign::delivery::message::Message;
+use countersign::delivery::provider::{Family, MessageProvider, Provider, SendError};
+use countersign::delivery::route::{Routes, Routing};
+use countersign::delivery::text::Renderer;
 use countersign::dev_provider::fault::Fail;
 use countersign::dev_provider::knobs::Receipts;
+use countersign::secret::Code;
+use countersign::verification::courier::{Courier, Parcel};
+use countersign::verification::model::Channel;
 use serde_json::{Value, json};
 
 use crate::actors::{eventually, number};
@@ -66,10 +76,14 @@ async fn a_code_with_little_life_left_is_dropped() {
     assert_eq!(details(&failed).last().map(String::as_str), Some("a: its turn came when the code had less than a minute to live"));
     assert_eq!(one.received().len(), 1);
 
-    let short = TestApp::with(&format!("{QUICK}\n[service.default]\ncode_length = 10\ncode_ttl_sms = \"1m\"\n{}", one.section("a"))).await;
+    one.fail(Fail::Unavailable);
+    let minute = "[service.default]\ncode_length = 10\ncode_ttl_sms = \"1m\"\n";
+    let short = TestApp::with(&format!("[delivery]\nretry_wait = \"500ms\"\n{minute}{}", one.section("a"))).await;
     let dispatched = short.client().started(json!({ "to": number(2) })).await;
-    short.clock.advance(Duration::from_millis(5));
-    assert_eq!(settled(&short.client(), &dispatched).await["delivery"], "sent", "a whole life of a minute is worth sending");
+    refused(&short, 1).await;
+    one.fail(Fail::None);
+    short.advance(1);
+    assert_eq!(settled(&short.client(), &dispatched).await["delivery"], "sent", "59 s of a minute are worth sending");
 }
 
 /// Never more than the queue holds: one more fails at once, tells why, and takes nothing.
@@ -235,4 +249,60 @@ async fn doubt_is_not_followed_by_another_channel() {
     client.sent(&other).await;
     let to: Vec<_> = whatsapp.received().into_iter().map(|message| message.to).collect();
     assert_eq!(to, [format!("whatsapp:{}", number(2))]);
+}
+
+/// A provider with a fault of its own, which panics at the first message.
+#[derive(Default)]
+struct Faulty(AtomicUsize);
+
+#[async_trait::async_trait]
+impl MessageProvider for Faulty {
+    fn channels(&self) -> &[Channel] {
+        &[Channel::Sms]
+    }
+
+    async fn send(&self, _: &Message) -> Result<String, SendError> {
+        match self.0.fetch_add(1, Ordering::Relaxed) {
+            0 => panic!("a fault in a provider"),
+            number => Ok(format!("message-{number}")),
+        }
+    }
+}
+
+/// A panic in one provider's file ends that message, and not the lane with all that wait in it.
+#[tokio::test]
+async fn a_provider_that_panics_keeps_its_lane() {
+    let app = TestApp::new().await;
+    let started = app.client().started(json!({ "to": number(1) })).await;
+    let engine = &app.app.engine;
+    let id = started["id"].as_str().expect("an id").parse().expect("a UUID");
+    let (verification, _) = engine.get("default", id).await.expect("a store").expect("a verification");
+    let policy = engine.policy("default");
+    let faulty = Arc::<Faulty>::default();
+    let providers = vec![Provider { name: "faulty".into(), family: Family::Message(Arc::clone(&faulty) as _) }];
+    let routes = Routes::new(Vec::new(), Routing::Ordered, &providers).expect("routes");
+    let (failed, _followers) = tokio::sync::mpsc::unbounded_channel();
+    let tools = Tools {
+        store: Arc::clone(&engine.store),
+        clock: Arc::clone(&engine.clock),
+        entropy: Arc::clone(&engine.entropy),
+        renderer: Arc::new(Renderer::new([&policy].into_iter()).expect("texts")),
+        references: app.app.references.clone(),
+        inbox: None,
+        metrics: Arc::clone(&app.app.metrics),
+        retry_wait: Duration::from_millis(1),
+        patience: Duration::from_secs(1),
+        last_patience: Duration::from_secs(1),
+        queue: 10,
+        failed,
+    };
+    let dispatcher = Dispatcher::new(providers, routes, tools);
+    for asked in 1..=2 {
+        let (noted, hears) = tokio::sync::oneshot::channel();
+        let code = Some(Code::parse("123456").expect("a code"));
+        let parcel = Parcel { verification: verification.clone(), code, policy: Arc::clone(&policy), noted: Some(noted) };
+        assert!(dispatcher.dispatch(parcel).is_ok());
+        tokio::time::timeout(Duration::from_secs(10), hears).await.expect("its fate is known").expect("and told");
+        assert_eq!(faulty.0.load(Ordering::Relaxed), asked);
+    }
 }
