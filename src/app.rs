@@ -101,7 +101,8 @@ impl Senders {
 const CONSOLE: &str = "console";
 
 impl App {
-    /// Builds the application. Must be called within the runtime.
+    /// Builds the application. Must be called within the runtime. `public_url`: where it is reached when the configuration
+    /// names no other place.
     pub fn build(
         config: &Config,
         clock: Arc<dyn Clock>,
@@ -133,6 +134,9 @@ impl App {
             inbox: inbox.clone(),
             metrics: Arc::clone(&metrics),
             retry_wait: config.delivery.retry_wait.0,
+            patience: config.delivery.patience.0,
+            last_patience: config.delivery.timeout.0,
+            queue: config.delivery.queue,
             failed,
         };
         let providers = senders.accounts.iter().map(|account| account.provider.clone()).collect();
@@ -150,6 +154,7 @@ impl App {
                 .filter_map(|(to, code)| Some((to.clone(), Code::parse(code.expose()).ok()?)))
                 .collect::<HashMap<_, _>>(),
             metrics: Arc::clone(&metrics),
+            wait_max: config.delivery.wait.0.min(config.server.request_timeout.0 * 4 / 5),
         };
         let app = Arc::new(App {
             engine,

@@ -7,6 +7,7 @@
 //! - [`http`]: the faces. They translate words and status codes, and never decide.
 //! - [`app`]: the only place that names concrete stores and providers: configuration in, application out.
 //! - [`cli`]: one file a command.
+//! - [`dev_provider`]: a stand-in for providers, for developers and for our tests. Nothing of the server uses it.
 //! - [`config`], [`db`], [`audit`], [`telemetry`], [`secret`], [`clock`]: what all of them stand on.
 
 pub mod app;
@@ -16,6 +17,7 @@ pub mod clock;
 pub mod config;
 pub mod db;
 pub mod delivery;
+pub mod dev_provider;
 pub mod http;
 pub mod secret;
 pub mod telemetry;

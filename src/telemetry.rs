@@ -2,6 +2,7 @@
 //! address (OTP-09, LOG-02).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -52,6 +53,12 @@ pub struct RequestLabels {
     pub status: u16,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProviderLabels {
+    provider: Arc<str>,
+}
+
+type ProviderSeconds = Family<ProviderLabels, Histogram, fn() -> Histogram>;
 type RequestSeconds = Family<RequestLabels, Histogram, fn() -> Histogram>;
 
 /// Every counter of the server.
@@ -61,6 +68,9 @@ pub struct Metrics {
     checks: Family<ServiceResult, Counter>,
     sends: Family<SendLabels, Counter>,
     receipts: Family<ReceiptLabels, Counter>,
+    provider_seconds: ProviderSeconds,
+    breakers: Family<ProviderLabels, Gauge>,
+    delivery_queue: Gauge,
     limits: Family<LimitLabels, Counter>,
     requests: RequestSeconds,
     store_queue: Gauge,
@@ -77,6 +87,10 @@ impl Default for Metrics {
             checks: Family::default(),
             sends: Family::default(),
             receipts: Family::default(),
+            // 5 ms to 20 s: from a stand-in next door to beyond every time-out.
+            provider_seconds: ProviderSeconds::new_with_constructor(|| Histogram::new(exponential_buckets(0.005, 2.0, 13))),
+            breakers: Family::default(),
+            delivery_queue: Gauge::default(),
             limits: Family::default(),
             store_queue: Gauge::default(),
             connections: Gauge::default(),
@@ -88,6 +102,9 @@ impl Default for Metrics {
         registry.register("checks", "Checks by verdict", metrics.checks.clone());
         registry.register("sends", "Messages handed to providers", metrics.sends.clone());
         registry.register("receipts", "Receipts of providers", metrics.receipts.clone());
+        registry.register("provider_answer_seconds", "Time until a provider answered, or was left", metrics.provider_seconds.clone());
+        registry.register("provider_breaker", "0 closed, 1 half-open, 2 open", metrics.breakers.clone());
+        registry.register("delivery_queue", "Messages that wait or are under way", metrics.delivery_queue.clone());
         registry.register("limits_hit", "Calls refused by a limit", metrics.limits.clone());
         registry.register("http_request_seconds", "Time from a request's head to its answer", metrics.requests.clone());
         registry.register("store_queue_depth", "Transitions that wait for the next commit", metrics.store_queue.clone());
@@ -137,8 +154,9 @@ impl Metrics {
         self.checks.get_or_create(&ServiceResult { service: Arc::clone(service), result }).inc();
     }
 
-    /// A provider took a message, or did not.
-    pub fn sent(&self, provider: &Arc<str>, verification: &Verification, result: &'static str) {
+    /// A provider took a message, or did not, and how long that took.
+    pub fn sent(&self, provider: &Arc<str>, verification: &Verification, result: &'static str, took: Duration) {
+        self.provider_seconds.get_or_create(&ProviderLabels { provider: Arc::clone(provider) }).observe(took.as_secs_f64());
         let labels = SendLabels {
             provider: Arc::clone(provider),
             channel: verification.channel.as_str(),
@@ -169,8 +187,12 @@ impl Metrics {
     }
 
     /// The metrics page, in the OpenMetrics text format that Prometheus reads.
-    pub fn page(&self, store_queue_depth: usize) -> String {
+    pub fn page(&self, store_queue_depth: usize, delivery_queue: usize, breakers: impl IntoIterator<Item = (Arc<str>, i64)>) -> String {
         self.store_queue.set(store_queue_depth as i64);
+        self.delivery_queue.set(delivery_queue as i64);
+        for (provider, breaker) in breakers {
+            self.breakers.get_or_create(&ProviderLabels { provider }).set(breaker);
+        }
         let mut page = String::new();
         // Writing to a String does not fail.
         let _ = text::encode(&mut page, &self.registry);

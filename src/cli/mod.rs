@@ -4,6 +4,7 @@
 
 mod client;
 mod config;
+mod dev_provider;
 mod doctor;
 mod migrate;
 mod send;
@@ -60,6 +61,8 @@ enum Command {
     Template(template::Command),
     /// Check that everything this configuration names is there and works
     Doctor(doctor::Arguments),
+    /// A stand-in for providers on loopback, to develop against: takes messages, sends receipts, fails on demand
+    DevProvider(dev_provider::Arguments),
 }
 
 /// Why a command did not work.
@@ -97,6 +100,7 @@ pub fn run(env_file_error: Option<String>) -> ExitCode {
         Command::Template(command) => load(config).and_then(|config| template::run(&config, &command)),
         Command::Send(arguments) => load(config).and_then(|config| send::run(&config, &arguments)),
         Command::Doctor(arguments) => doctor::run(config, &arguments),
+        Command::DevProvider(arguments) => dev_provider::run(&arguments),
     };
     match result {
         Ok(code) => code,

@@ -16,6 +16,14 @@ pub struct DeliveryConfig {
     pub routing: Routing,
     /// Wait before the first retry.
     pub retry_wait: DurationText,
+    /// For a silent provider, while there is another one.
+    pub patience: DurationText,
+    /// For a silent provider that is the last.
+    pub timeout: DurationText,
+    /// For a start that waits.
+    pub wait: DurationText,
+    /// Messages at once.
+    pub queue: usize,
 }
 
 /// `[[route]]`.

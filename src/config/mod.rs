@@ -301,6 +301,14 @@ impl Config {
         if self.delivery.retry_wait.0 < std::time::Duration::from_millis(1) || self.delivery.retry_wait.0.as_secs() > 60 {
             return Err(ConfigError::rule("delivery.retry_wait", "must be from 1 ms to 60 s"));
         }
+        for (key, value) in [("patience", self.delivery.patience), ("timeout", self.delivery.timeout), ("wait", self.delivery.wait)] {
+            if value.0.is_zero() || value.0.as_secs() > 60 {
+                return Err(ConfigError::rule(format!("delivery.{key}"), "must be more than 0 s and at most 60 s"));
+            }
+        }
+        if !(1..=1_000_000).contains(&self.delivery.queue) {
+            return Err(ConfigError::rule("delivery.queue", "must be from 1 to 1000000"));
+        }
         if self.store.retention.0 < crate::verification::policy::LIFE_MAX {
             return Err(ConfigError::rule("store.retention", "must be at least 1h: verifications may live that long"));
         }

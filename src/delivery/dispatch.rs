@@ -8,11 +8,12 @@
 //! repeats its own); the same ones again after a while, but never past half the code's life; nobody when the destination is
 //! the problem.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -32,19 +33,15 @@ use crate::verification::destination::Country;
 use crate::verification::model::{Channel, Delivery, Verification, VerificationId};
 use crate::verification::store::{Delivered, Store, Undelivered};
 
-/// Messages that may wait or be under way, in all lanes together.
-const QUEUE: usize = 16_384;
 /// Messages that one provider is asked to send at once.
 const AT_ONCE: usize = 64;
 /// Reports in one transition.
 const REPORTS_AT_ONCE: usize = 128;
-/// How long a silent provider is waited for while another one could send the same code (R01: failover within 5 s).
-const PATIENCE: Duration = Duration::from_secs(4);
-/// How long it is waited for when there is nobody else.
-const LAST_PATIENCE: Duration = Duration::from_secs(11);
 /// Rounds over the whole route after the first (R02).
 const RETRIES: u32 = 2;
-/// A code with less life left than this is not worth sending (R03).
+/// A message that no provider takes now looks again after so many times the wait before a retry, at most.
+const LOOK_AGAIN_AFTER: u32 = 10;
+/// A code with less life left than this is not worth sending (R03); nor is one whose life is half over, where that is less.
 const LIFE_WORTH_SENDING: Duration = Duration::from_secs(60);
 
 /// What the workers share.
@@ -65,7 +62,13 @@ pub struct Tools {
     pub metrics: Arc<Metrics>,
     /// Wait before the first retry; each later one is twice as long. Jitter of up to a half is added.
     pub retry_wait: Duration,
-    /// Verifications whose message failed: whoever listens may send them on another channel.
+    /// How long a silent provider is waited for while another one could send the same code (R01: failover within 5 s).
+    pub patience: Duration,
+    /// How long it is waited for when there is nobody else.
+    pub last_patience: Duration,
+    /// Messages that may wait or be under way, in all lanes together.
+    pub queue: usize,
+    /// Verifications whose message certainly went to nobody: whoever listens may send them on another channel.
     pub failed: mpsc::UnboundedSender<(Arc<str>, VerificationId)>,
 }
 
@@ -78,11 +81,24 @@ struct Job {
     at: usize,
     /// Rounds over the whole path before this one.
     round: u32,
+    /// Some provider was asked in this lap.
+    asked: bool,
+    /// Of those that could not be asked in this lap, the least that one has to wait.
+    soonest: Option<Duration>,
     /// Some provider has perhaps sent it already.
     perhaps_sent: bool,
     /// The time that it may take: half the code's life.
     until: Timestamp,
     _place: OwnedSemaphorePermit,
+}
+
+impl Job {
+    /// From the first provider on.
+    fn next_lap(&mut self) {
+        self.asked = false;
+        self.soonest = None;
+        self.at = 0;
+    }
 }
 
 struct Lane {
@@ -135,7 +151,7 @@ impl Dispatcher {
             lanes.push(Lane { provider, queue, health });
         }
         *shared.lanes.write().unwrap_or_else(PoisonError::into_inner) = lanes;
-        Dispatcher { shared, places: Arc::new(Semaphore::new(QUEUE)), workers: tokio::sync::Mutex::new(workers) }
+        Dispatcher { shared, places: Arc::new(Semaphore::new(tools.queue)), workers: tokio::sync::Mutex::new(workers) }
     }
 
     /// Takes no more, and returns once everything in the lanes was handed over. What waits for a retry stays queued in the
@@ -158,7 +174,7 @@ impl Dispatcher {
 
     /// Messages that wait or are under way.
     pub fn queued(&self) -> usize {
-        QUEUE - self.places.available_permits()
+        self.shared.tools.queue - self.places.available_permits()
     }
 
     /// The provider of that name.
@@ -190,7 +206,17 @@ impl Courier for Dispatcher {
         let path = self.shared.path(verification.channel, verification.destination.country());
         let life = verification.expires_at.0 - verification.queued_at.0;
         let until = Timestamp(verification.queued_at.0 + life / 2);
-        self.shared.hand_over(Job { parcel, path, at: 0, round: 0, perhaps_sent: false, until, _place: place });
+        self.shared.hand_over(Job {
+            parcel,
+            path,
+            at: 0,
+            round: 0,
+            asked: false,
+            soonest: None,
+            perhaps_sent: false,
+            until,
+            _place: place,
+        });
         Ok(())
     }
 
@@ -255,12 +281,10 @@ impl Lanes {
     /// What follows a failure: the job goes on, or comes back with what to report.
     fn after(self: &Arc<Self>, mut job: Job, error: &SendError, now: Timestamp) -> Option<Job> {
         let last = job.at + 1 == job.path.len();
-        // One that makes the codes sends the pending one again: without its reference the code that it sent could never pass.
-        let repeats = job.path.get(job.at).is_some_and(|&place| matches!(self.providers[place].family, Family::Verify(_)));
         match error.fault {
             Fault::Rejected => return Some(job),
             // Two messages at most, and both carry one code (R06).
-            Fault::Uncertain if job.perhaps_sent || (last && !repeats) => {
+            Fault::Uncertain if job.perhaps_sent || (last && !self.repeats(&job)) => {
                 job.perhaps_sent = true;
                 return Some(job);
             }
@@ -272,15 +296,27 @@ impl Lanes {
             self.hand_over(job);
             return None;
         }
-        let wait = self.jittered(self.tools.retry_wait * 2_u32.pow(job.round.min(16)));
-        let wait = wait.max(error.retry_after.unwrap_or_default());
-        if job.round >= RETRIES || now + wait >= job.until || (job.perhaps_sent && !repeats) {
+        // The rest that one of several asks for is its own: its gate keeps it while the others are asked.
+        let rest = error.retry_after.filter(|_| job.path.len() == 1);
+        self.again(job, rest.unwrap_or_default(), now)
+    }
+
+    /// Another round, after a pause of at least `rest`; or the job comes back.
+    fn again(self: &Arc<Self>, mut job: Job, rest: Duration, now: Timestamp) -> Option<Job> {
+        let wait = self.jittered(self.tools.retry_wait * 2_u32.pow(job.round.min(16))).max(rest);
+        if job.round >= RETRIES || now + wait >= job.until || (job.perhaps_sent && !self.repeats(&job)) {
             return Some(job);
         }
+        job.next_lap();
         job.round += 1;
-        job.at = 0;
         self.hand_over_later(job, wait);
         None
+    }
+
+    /// Whether asking again sends the same message again: a provider that makes the codes repeats the pending one, and
+    /// without its reference the code that it sent could never pass.
+    fn repeats(&self, job: &Job) -> bool {
+        job.path.get(job.at).is_some_and(|&place| matches!(self.providers[place].family, Family::Verify(_)))
     }
 
     fn jittered(&self, wait: Duration) -> Duration {
@@ -301,7 +337,7 @@ struct Report {
 ///
 /// The lanes hold the other end of `jobs`, so only a weak hold on them lets it ever close.
 async fn work(health: Arc<Mutex<Health>>, jobs: mpsc::UnboundedReceiver<Job>, lanes: Weak<Lanes>, tools: Arc<Tools>) {
-    let (reports, reported) = mpsc::channel(QUEUE);
+    let (reports, reported) = mpsc::channel(tools.queue);
     let reporter = tokio::spawn(report(reported, tools));
     let jobs = stream::unfold(jobs, |mut jobs| async move { Some((jobs.recv().await?, jobs)) });
     jobs.for_each_concurrent(AT_ONCE, |job| async {
@@ -327,7 +363,8 @@ async fn report(mut reported: mpsc::Receiver<Report>, tools: Arc<Tools>) {
             if tools.inbox.is_some() {
                 shown.push(fate(&report.delivered));
             }
-            if report.delivered.result.is_err() {
+            // What was perhaps sent is not sent again on another channel: two messages are enough (R06).
+            if report.delivered.result.as_ref().is_err_and(|undelivered| !undelivered.perhaps_sent) {
                 failed.push((report.service, report.delivered.id));
             }
             delivered.push(report.delivered);
@@ -362,11 +399,12 @@ fn fate(delivered: &Delivered) -> (MessageNumber, Delivery, Option<String>) {
 }
 
 /// Hands one job to a provider. A report, unless the job goes on.
-async fn deliver(shared: &Arc<Lanes>, provider: &Provider, health: &Mutex<Health>, job: Job) -> Option<Report> {
+async fn deliver(shared: &Arc<Lanes>, provider: &Provider, health: &Mutex<Health>, mut job: Job) -> Option<Report> {
     let tools = &shared.tools;
     let now = tools.clock.now();
     let verification = &job.parcel.verification;
-    if now + LIFE_WORTH_SENDING > verification.expires_at {
+    let worth_sending = LIFE_WORTH_SENDING.min(job.parcel.policy.life(verification.channel) / 2);
+    if now + worth_sending > verification.expires_at {
         let error = SendError::unavailable("its turn came when the code had less than a minute to live");
         show(tools, provider, &job, Some(&error));
         return Some(failed(provider, job, &error, now));
@@ -378,7 +416,12 @@ async fn deliver(shared: &Arc<Lanes>, provider: &Provider, health: &Mutex<Health
         return pass_by(shared, provider, job, wait, now);
     }
     let started = now;
-    let result = ask(shared, provider, &job).await;
+    job.asked = true;
+    // A fault in one provider's file ends one message, and not the lane with all that wait in it.
+    let result = AssertUnwindSafe(ask(shared, provider, &job)).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!(provider = &*provider.name, "a provider panicked");
+        Err(SendError::uncertain("it broke down while it was asked"))
+    });
     let now = tools.clock.now();
     let took = Duration::from_millis((now.0 - started.0).max(0) as u64);
     let country = job.parcel.verification.destination.country();
@@ -387,7 +430,7 @@ async fn deliver(shared: &Arc<Lanes>, provider: &Provider, health: &Mutex<Health
         Ok(_) => "sent",
         Err(error) => error.fault.as_str(),
     };
-    tools.metrics.sent(&provider.name, &job.parcel.verification, outcome);
+    tools.metrics.sent(&provider.name, &job.parcel.verification, outcome, took);
     match result {
         Ok(reference) => {
             let verification = &job.parcel.verification;
@@ -410,17 +453,24 @@ async fn deliver(shared: &Arc<Lanes>, provider: &Provider, health: &Mutex<Health
 
 /// The provider takes none now: the next one does, or the job waits until one does.
 fn pass_by(shared: &Arc<Lanes>, provider: &Provider, mut job: Job, wait: Duration, now: Timestamp) -> Option<Report> {
+    let wait = job.soonest.map_or(wait, |soonest| soonest.min(wait));
+    job.soonest = Some(wait);
     if job.at + 1 < job.path.len() {
         job.at += 1;
         shared.hand_over(job);
         return None;
     }
-    if now + wait >= job.until || job.perhaps_sent {
-        let error = SendError::unavailable("no provider takes messages now");
-        return Some(failed(provider, job, &error, now));
+    let nobody = |job| Some(failed(provider, job, &SendError::unavailable("no provider takes messages now"), now));
+    if job.asked {
+        return shared.again(job, Duration::ZERO, now).and_then(nobody);
     }
-    job.at = 0;
-    shared.hand_over_later(job, shared.jittered(wait.min(Duration::from_secs(5)).max(Duration::from_millis(50))));
+    // A lap in which nobody was asked is no retry: it only waits until somebody may be.
+    if now + wait >= job.until || job.perhaps_sent {
+        return nobody(job);
+    }
+    job.next_lap();
+    let step = wait.min(shared.tools.retry_wait * LOOK_AGAIN_AFTER).max(Duration::from_millis(50));
+    shared.hand_over_later(job, shared.jittered(step));
     None
 }
 
@@ -472,7 +522,7 @@ async fn ask(shared: &Lanes, provider: &Provider, job: &Job) -> Result<String, S
     let tools = &shared.tools;
     let Parcel { code, policy, .. } = &job.parcel;
     let envelope = envelope(tools, provider, job);
-    let patience = if job.at + 1 < job.path.len() { PATIENCE } else { LAST_PATIENCE };
+    let patience = if job.at + 1 < job.path.len() { tools.patience } else { tools.last_patience };
     let sending = async {
         match (&provider.family, code) {
             (Family::Verify(verify_provider), _) => {
@@ -497,6 +547,6 @@ async fn ask(shared: &Lanes, provider: &Provider, job: &Job) -> Result<String, S
     };
     match tokio::time::timeout(patience, sending).await {
         Ok(result) => result,
-        Err(_) => Err(SendError::uncertain(format!("no answer within {} s", patience.as_secs()))),
+        Err(_) => Err(SendError::uncertain(format!("no answer within {patience:?}"))),
     }
 }

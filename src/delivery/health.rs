@@ -30,6 +30,17 @@ pub enum Breaker {
     Open,
 }
 
+impl Breaker {
+    /// The value of its gauge.
+    pub fn number(self) -> i64 {
+        match self {
+            Breaker::Closed => 0,
+            Breaker::HalfOpen => 1,
+            Breaker::Open => 2,
+        }
+    }
+}
+
 /// What is known of one provider.
 #[derive(Debug, Default)]
 pub struct Health {
@@ -92,7 +103,10 @@ impl Health {
         let figures = self.countries.entry(country).or_default();
         average(&mut figures.taken, if failed { 0.0 } else { 1.0 });
         average(&mut figures.seconds, took.as_secs_f64());
-        if let Err(SendError { retry_after: Some(rest), .. }) = result {
+        // A limit on one destination ("too many codes to this number") is no wish to be left alone by all.
+        if let Err(SendError { retry_after: Some(rest), fault, .. }) = result
+            && *fault != Fault::Rejected
+        {
             self.rest_until = Some(now + *rest);
         }
         if !failed {
@@ -187,6 +201,9 @@ mod tests {
     #[test]
     fn a_refused_destination_is_no_failure_of_the_provider() {
         let mut health = Health::default();
+        let too_many = SendError::rejected("too many codes to this number").retry_after(Some(Duration::from_secs(600)));
+        health.note(None, Err(&too_many), Duration::ZERO, at(0));
+        assert_eq!(health.enter(at(0)), Gate::Pass, "the wait is that destination's own");
         for _ in 0..20 {
             health.note(None, Err(&SendError::rejected("no such number")), Duration::ZERO, at(0));
         }

@@ -45,17 +45,23 @@ pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }
 
-/// The operator's plain text as pieces: blank lines part paragraphs, and a line that is the code alone shows as the code.
-pub fn blocks_of(text: &str, code: &str) -> Vec<Block> {
+/// The operator's plain text as pieces: blank lines part paragraphs, a paragraph that is the code alone shows as the code, and
+/// the link can be followed.
+pub fn blocks_of(text: &str, code: &str, link: Option<&str>) -> Vec<Block> {
     let text = text.replace('\r', "");
     let paragraphs = text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty());
-    let alone = text.lines().any(|line| line.trim() == code);
+    let alone = paragraphs.clone().any(|paragraph| paragraph == code);
     let block = |paragraph: &str| match paragraph {
         _ if paragraph == code => Block::Code(code.to_owned()),
         _ => {
-            let html = escaped(paragraph).replace('\n', "<br>");
-            let digits = format!("<strong style=\"font-size: 22px; letter-spacing: 0.05em;\">{code}</strong>");
-            Block::Text(if alone { html } else { html.replace(code, &digits) })
+            let mut html = escaped(paragraph).replace('\n', "<br>");
+            if !alone {
+                html = html.replace(code, &format!("<strong style=\"font-size: 22px; letter-spacing: 0.05em;\">{code}</strong>"));
+            }
+            if let Some(link) = link.map(escaped) {
+                html = html.replace(&link, &format!("<a href=\"{link}\" style=\"color: inherit;\">{link}</a>"));
+            }
+            Block::Text(html)
         }
     };
     paragraphs.map(block).collect()

@@ -169,3 +169,166 @@ fn check(route: &Route, providers: &[Provider]) -> Result<(), RouteError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::delivery::message::{Envelope, Message};
+    use crate::delivery::provider::{MessageProvider, SendError, VerifyProvider};
+    use crate::secret::Code;
+    use crate::verification::courier::{ProviderLimits, ProviderVerdict};
+
+    /// Serves SMS, and WhatsApp where it says so, to one country or all.
+    struct Fake {
+        channels: Vec<Channel>,
+        country: Option<Country>,
+    }
+
+    #[async_trait]
+    impl MessageProvider for Fake {
+        fn channels(&self) -> &[Channel] {
+            &self.channels
+        }
+
+        fn reaches(&self, country: Option<Country>) -> bool {
+            self.country.is_none() || country == self.country
+        }
+
+        async fn send(&self, _: &Message) -> Result<String, SendError> {
+            Err(SendError::unavailable("a fake"))
+        }
+    }
+
+    #[async_trait]
+    impl VerifyProvider for Fake {
+        fn channels(&self) -> &[Channel] {
+            &self.channels
+        }
+
+        fn limits(&self) -> ProviderLimits {
+            ProviderLimits { life: std::time::Duration::from_secs(600), checks: 5 }
+        }
+
+        async fn start(&self, _: &Envelope) -> Result<String, SendError> {
+            Err(SendError::unavailable("a fake"))
+        }
+
+        async fn check(&self, _: &str, _: &Code) -> Result<ProviderVerdict, SendError> {
+            Err(SendError::unavailable("a fake"))
+        }
+    }
+
+    fn sends(name: &str, channels: &[Channel], country: Option<&str>) -> Provider {
+        let fake = Fake { channels: channels.to_vec(), country: country.and_then(Country::parse) };
+        Provider { name: name.into(), family: Family::Message(Arc::new(fake)) }
+    }
+
+    fn verifies(name: &str) -> Provider {
+        let fake = Fake { channels: vec![Channel::Sms], country: None };
+        Provider { name: name.into(), family: Family::Verify(Arc::new(fake)) }
+    }
+
+    fn three() -> Vec<Provider> {
+        vec![
+            sends("a", &[Channel::Sms], None),
+            sends("b", &[Channel::Sms, Channel::Whatsapp], None),
+            sends("c", &[Channel::Sms], Some("DE")),
+        ]
+    }
+
+    fn sms(countries: &[&str], providers: &[usize], weights: &[u32]) -> Route {
+        let countries = countries.iter().map(|code| Country::parse(code).expect("a country")).collect::<Vec<_>>();
+        let countries = Some(countries).filter(|countries| !countries.is_empty());
+        Route { channel: Channel::Sms, countries, providers: providers.to_vec(), weights: weights.to_vec() }
+    }
+
+    fn path(routes: &Routes, providers: &[Provider], country: &str, draw: u64) -> Vec<usize> {
+        routes.path(providers, Channel::Sms, Country::parse(country), draw, |_| 0.0)
+    }
+
+    #[test]
+    fn without_routes_every_provider_of_the_channel_is_asked_in_order() {
+        let providers = three();
+        let routes = Routes::new(Vec::new(), Routing::Ordered, &providers).expect("routes");
+        assert_eq!(path(&routes, &providers, "DE", 0), [0, 1, 2]);
+        assert_eq!(path(&routes, &providers, "FR", 0), [0, 1], "c does not reach France");
+        assert_eq!(routes.path(&providers, Channel::Whatsapp, None, 0, |_| 0.0), [1]);
+        assert_eq!(routes.path(&providers, Channel::Email, None, 0, |_| 0.0), [0; 0]);
+    }
+
+    #[test]
+    fn the_first_route_that_names_the_country_counts_and_the_others_fall_through() {
+        let providers = three();
+        let configured = vec![sms(&["AT", "DE"], &[2, 0], &[]), sms(&["DE"], &[1], &[]), sms(&["FR"], &[1], &[])];
+        let routes = Routes::new(configured, Routing::Ordered, &providers).expect("routes");
+        assert_eq!(path(&routes, &providers, "DE", 0), [2, 0]);
+        assert_eq!(path(&routes, &providers, "AT", 0), [0], "the route is Austria's too, and c does not reach it");
+        assert_eq!(path(&routes, &providers, "FR", 0), [1]);
+        assert_eq!(path(&routes, &providers, "ES", 0), [0, 1], "no route names Spain: all that reach it");
+        assert_eq!(routes.path(&providers, Channel::Sms, None, 0, |_| 0.0), [0, 1], "no country fits no route that names some");
+    }
+
+    #[test]
+    fn weights_are_shares_of_the_draws_and_the_others_follow_in_order() {
+        let providers = three();
+        let routes = Routes::new(vec![sms(&[], &[0, 1, 2], &[5, 3, 2])], Routing::Weighted, &providers).expect("routes");
+        let mut first = [0; 3];
+        for draw in 0..1_000 {
+            let path = path(&routes, &providers, "DE", draw);
+            first[path[0]] += 1;
+            let mut rest = path[1..].to_vec();
+            assert!(rest.is_sorted(), "{path:?}");
+            rest.push(path[0]);
+            rest.sort_unstable();
+            assert_eq!(rest, [0, 1, 2]);
+        }
+        assert_eq!(first, [500, 300, 200]);
+        // Who does not reach the country has no share.
+        let firsts: Vec<_> = (0..8).map(|draw| path(&routes, &providers, "FR", draw)[0]).collect();
+        assert_eq!(firsts, [0, 0, 0, 0, 0, 1, 1, 1]);
+        let even = Routes::new(Vec::new(), Routing::Weighted, &providers).expect("routes");
+        assert_eq!((0..3).map(|draw| path(&even, &providers, "DE", draw)[0]).collect::<Vec<_>>(), [0, 1, 2], "no weights: all the same");
+    }
+
+    #[test]
+    fn adaptive_goes_by_score_and_now_and_then_explores() {
+        let providers = three();
+        let routes = Routes::new(Vec::new(), Routing::Adaptive, &providers).expect("routes");
+        let score = |place: usize| [0.5, 0.9, 0.1][place];
+        let path = |draw| routes.path(&providers, Channel::Sms, Country::parse("DE"), draw, score);
+        assert_eq!(path(1), [1, 0, 2]);
+        let explored: Vec<_> = (0..6_000).map(path).filter(|path| path[0] != 1).collect();
+        // One in twenty, of which a third is the best one anyway.
+        assert_eq!(explored.len(), 6_000 / 20 * 2 / 3);
+        assert!(explored.contains(&vec![2, 1, 0]) && explored.contains(&vec![0, 1, 2]), "the others follow by score");
+    }
+
+    #[test]
+    fn routes_that_cannot_be_are_refused() {
+        let mut providers = three();
+        providers.push(verifies("v"));
+        let refusal = |route: Route| Routes::new(vec![sms(&[], &[0], &[]), route], Routing::Ordered, &providers).err();
+        assert_eq!(refusal(sms(&[], &[], &[])), Some((1, RouteError::Empty)));
+        assert_eq!(refusal(sms(&[], &[0, 1], &[1])), Some((1, RouteError::Weights)));
+        assert_eq!(refusal(sms(&[], &[0, 1], &[1, 0])), Some((1, RouteError::Weights)));
+        let whatsapp = Route { channel: Channel::Whatsapp, ..sms(&[], &[1, 0], &[]) };
+        assert_eq!(refusal(whatsapp), Some((1, RouteError::OtherChannel("a".into(), Channel::Whatsapp))));
+        assert_eq!(refusal(sms(&[], &[3], &[])), None);
+        for mixed in [&[0, 3], &[3, 0], &[3, 3]] {
+            assert_eq!(refusal(sms(&[], mixed, &[])), Some((1, RouteError::MixedFamilies("v".into()))), "{mixed:?}");
+        }
+    }
+
+    /// Two families never share a message by default either: the first provider's family counts.
+    #[test]
+    fn the_default_never_mixes_families() {
+        let ours_first = [vec![verifies("v")], three()].concat();
+        let routes = Routes::new(Vec::new(), Routing::Ordered, &ours_first).expect("routes");
+        assert_eq!(path(&routes, &ours_first, "DE", 0), [0]);
+        let theirs_last = [three(), vec![verifies("v")]].concat();
+        let routes = Routes::new(Vec::new(), Routing::Ordered, &theirs_last).expect("routes");
+        assert_eq!(path(&routes, &theirs_last, "DE", 0), [0, 1, 2]);
+    }
+}

@@ -20,6 +20,7 @@ use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParam
 use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Rcpt, Rset};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use serde::{Deserialize, Deserializer};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::clock::{Clock, Timestamp};
@@ -53,9 +54,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const ENVELOPE_TIMEOUT: Duration = Duration::from_secs(8);
 /// From then until it has taken the text.
 const TEXT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Connections that are kept for the next mails.
-const IDLE_MAX: usize = 16;
-/// And for how long: servers close them after minutes.
+/// Connections at once: servers refuse whoever opens many.
+const CONNECTIONS: usize = 16;
+/// How long one is kept for the next mail: servers close them after minutes.
 const IDLE_TIME: Duration = Duration::from_secs(60);
 
 #[derive(Deserialize)]
@@ -99,6 +100,7 @@ struct Smtp {
     reply_to: Option<Mailbox>,
     hello: ClientId,
     clock: Arc<dyn Clock>,
+    places: Semaphore,
     idle: Mutex<Vec<(AsyncSmtpConnection, Timestamp)>>,
 }
 
@@ -140,6 +142,7 @@ fn build(account: &Account) -> Result<Family, SettingError> {
         reply_to: settings.reply_to.map(|text| mailbox("reply_to", &text)).transpose()?,
         hello: ClientId::default(),
         clock: Arc::clone(&account.clock),
+        places: Semaphore::new(CONNECTIONS),
         idle: Mutex::default(),
     })))
 }
@@ -167,8 +170,9 @@ impl MessageProvider for Smtp {
         // The same in every retry, so that a mail that came twice shows as one.
         let id = format!("{}@{}", message.envelope.reference, self.from.email.domain());
         let text = self.letter(message, mail, &to, &id).map_err(|_| SendError::unavailable("the mail could not be written"))?;
-        let ready = timeout(ENVELOPE_TIMEOUT, self.address(&to)).await;
-        let mut connection = ready.unwrap_or_else(|_| Err(SendError::unavailable("no answer in time")))?;
+        let ready = timeout(ENVELOPE_TIMEOUT, async { (self.places.acquire().await, self.address(&to).await) }).await;
+        let (_place, ready) = ready.map_err(|_| SendError::unavailable("no answer in time"))?;
+        let mut connection = ready?;
         match timeout(TEXT_TIMEOUT, connection.message(&text)).await {
             Ok(Ok(_)) => {
                 self.keep(connection);
@@ -255,9 +259,7 @@ impl Smtp {
 
     fn keep(&self, connection: AsyncSmtpConnection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_MAX {
-            idle.push((connection, self.clock.now()));
-        }
+        idle.push((connection, self.clock.now()));
     }
 }
 

@@ -166,7 +166,7 @@ impl Renderer {
                     let html = self.part(&format!("{}/html.html", choice.prefix), &plain)?;
                     return Ok((Mail { subject, html }, text));
                 }
-                let blocks = mail::blocks_of(&text, values.code);
+                let blocks = mail::blocks_of(&text, values.code, link.as_deref());
                 (text, blocks)
             }
             Some(_) => {
@@ -343,11 +343,10 @@ fn last_line(policy: &Policy, code: &str) -> String {
     }
 }
 
-/// Locales in the order in which their words are looked for, in lower case.
-fn candidates(wanted: &str, policy: &Policy) -> impl Iterator<Item = String> {
-    let (wanted, service) = (wanted.to_ascii_lowercase(), policy.locale.to_ascii_lowercase());
-    let languages = (language(&wanted).to_owned(), language(&service).to_owned());
-    [wanted, languages.0, service, languages.1, LAST_RESORT.to_owned()].into_iter()
+/// Locales in the order in which their words are looked for, in lower case. Mostly the first one has them.
+fn candidates<'a>(wanted: &'a str, policy: &'a Policy) -> impl Iterator<Item = String> + use<'a> {
+    let service = &*policy.locale;
+    [wanted, language(wanted), service, language(service), LAST_RESORT].into_iter().map(str::to_ascii_lowercase)
 }
 
 fn own_name(policy: &Policy, kind: &str, locale: &str) -> String {

@@ -38,6 +38,7 @@ async fn ready(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
 }
 
 async fn metrics_page(State(app): State<Arc<App>>) -> impl IntoResponse {
-    let page = app.engine.metrics.page((app.store_queue_depth)());
+    let breakers = app.dispatcher.states().into_iter().map(|state| (state.provider, state.breaker.number()));
+    let page = app.engine.metrics.page((app.store_queue_depth)(), app.dispatcher.queued(), breakers);
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], page)
 }

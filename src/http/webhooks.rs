@@ -86,7 +86,7 @@ async fn note(app: &App, provider: &str, receipt: ProviderReceipt, in_url: Optio
         }
     }
     let now = app.engine.clock.now();
-    let noted = Receipt { id: message.verification, message: message.number, state: receipt.state, detail, now };
+    let noted = Receipt { id: message.verification, message: message.number, provider: provider.into(), state: receipt.state, detail, now };
     if let Some(verification) = app.engine.receipt(provider, noted).await? {
         let country = verification.destination.country();
         match receipt.state {

@@ -26,9 +26,6 @@ use crate::verification::store::{
     StoreError, Target, Undelivered,
 };
 
-/// Longest wait for a provider's answer, where the caller wants to wait for it. Shorter than any request may take.
-const WAIT_MAX: Duration = Duration::from_secs(12);
-
 /// What the timeline says of a verification that its receiver called off.
 const DISOWNED: &str = "by the link in the message: not asked for";
 
@@ -52,6 +49,8 @@ pub struct Engine {
     pub test_destinations: HashMap<String, Code>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Longest wait for a provider's answer, where the caller wants to wait for it. Shorter than a request may take.
+    pub wait_max: Duration,
 }
 
 /// What came of a start or a resend.
@@ -92,7 +91,7 @@ pub enum Verdict {
 
 impl Engine {
     /// Sends a code to a destination. With `wait`, answers once it is known what became of the message, or after
-    /// [`WAIT_MAX`]; otherwise at once.
+    /// [`Engine::wait_max`]; otherwise at once.
     pub async fn start(&self, caller: &Caller, request: StartRequest, wait: bool) -> Result<Started, StoreError> {
         let policy = self.policy(&caller.service);
         let now = self.clock.now();
@@ -266,6 +265,10 @@ impl Engine {
         let count = left.len();
         for verification in left {
             let policy = self.policy(&verification.service);
+            if self.courier.code_maker(verification.channel, verification.destination.country()).is_none() {
+                self.give_up(&verification, "no configured provider serves it any more").await;
+                continue;
+            }
             match self.code_of(&verification) {
                 None if verification.code_by != CodeBy::Provider => {
                     self.give_up(&verification, "the caller's own code was lost in a restart").await;
@@ -381,7 +384,7 @@ impl Engine {
     ) -> Result<Option<Snapshot>, StoreError> {
         let Some(hears) = hears else { return Ok(None) };
         // An error means that the message was given up, which is noted as well.
-        let _ = tokio::time::timeout(WAIT_MAX, hears).await;
+        let _ = tokio::time::timeout(self.wait_max, hears).await;
         Ok(self.get(service, id).await?.map(|(_, snapshot)| snapshot))
     }
 

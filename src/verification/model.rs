@@ -130,12 +130,16 @@ impl Delivery {
         all.into_iter().find(|delivery| delivery.as_str() == name)
     }
 
-    /// Whether it may still become `next`: states only move forward, however late or often a receipt comes (OPS-04).
+    /// Whether it may still become `next`: states only move forward, however late, often or disordered receipts come (OPS-04).
+    /// That it arrived outdoes that it failed: who gave up on a silent provider, or on one of two phones, may be mistaken.
     pub fn may_become(self, next: Delivery) -> bool {
-        matches!(
-            (self, next),
-            (Delivery::Queued, Delivery::Sent) | (Delivery::Queued | Delivery::Sent, Delivery::Delivered | Delivery::Failed)
-        )
+        let rank = |delivery| match delivery {
+            Delivery::Queued => 0,
+            Delivery::Sent => 1,
+            Delivery::Failed => 2,
+            Delivery::Delivered => 3,
+        };
+        rank(self) < rank(next)
     }
 }
 

@@ -24,6 +24,11 @@ use tokio::task::JoinHandle;
 use crate::actors::{Client, Inbox, Stranger, eventually};
 use crate::wire::Wire;
 
+/// Nobody named another place, or it is that of the run before.
+fn own_url(public_url: &Option<String>) -> bool {
+    public_url.as_ref().is_none_or(|url| url.starts_with("http://127.0.0.1"))
+}
+
 /// A running server and what belongs to it.
 pub struct TestApp {
     pub clock: Arc<TestClock>,
@@ -70,7 +75,7 @@ impl TestApp {
     }
 
     async fn run(
-        config: Config,
+        mut config: Config,
         directory: TempDir,
         clock: Arc<TestClock>,
         tls: Option<Arc<Tls>>,
@@ -80,6 +85,9 @@ impl TestApp {
         let public = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let admin = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let (address, admin_address) = (public.local_addr().expect("bound"), admin.local_addr().expect("bound"));
+        if own_url(&config.server.public_url) {
+            config.server.public_url = Some(format!("http://{address}"));
+        }
         let build = || {
             App::build(
                 &config,

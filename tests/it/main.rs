@@ -6,6 +6,7 @@
 //! - [`binary`]: the real executable as a child process
 //! - [`actors`]: who takes part: a client with a key, a stranger without one, and the inbox
 //! - [`upstream`]: a provider's API on loopback
+//! - [`stand_in`]: providers, as `countersign dev-provider` plays them
 //! - [`wire`] and [`raw`]: HTTP as it should be spoken, and bytes as an attacker sends them
 //! - [`sample`]: a provider, or a message, without a server around it
 //!
@@ -22,6 +23,8 @@
 //! - [`smtp`], [`webhook`]: two of those who deliver
 //! - [`tutorial_express`], [`tutorial_gateway`]: the routes of published tutorials
 //! - [`providers_sms`]: Vonage, Telnyx, Plivo and Bird, against servers that speak their formats
+//! - [`delivery`], [`handover`], [`receipts`]: providers that fail, what follows, and what they report (R01 to R07, OPS-04)
+//! - [`dev_provider`]: the stand-in for providers, as its users meet it
 //! - [`slow`], [`protocol`], [`tls`], [`headers`], [`stop`]: the server's sockets
 //! - [`configuration`], [`cli`]: what an operator types
 //! - [`environment`]: the variables of systems that this one replaces
@@ -40,6 +43,7 @@ mod app;
 mod binary;
 mod raw;
 mod sample;
+mod stand_in;
 mod upstream;
 mod wire;
 
@@ -49,9 +53,12 @@ mod auth;
 mod binding;
 mod cli;
 mod configuration;
+mod delivery;
 mod destination_limits;
+mod dev_provider;
 mod environment;
 mod failures;
+mod handover;
 mod headers;
 mod idempotency;
 mod inbox;
@@ -67,6 +74,7 @@ mod prism;
 mod protocol;
 mod providers_sms;
 mod races;
+mod receipts;
 mod resend;
 mod secrets;
 mod slow;

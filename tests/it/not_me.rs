@@ -1,9 +1,13 @@
 //! "I did not ask for this": the page behind a mail's link (OTP-12).
 
+use countersign::delivery::not_me::CancelLinks;
+use countersign::secret::{Pepper, Peppers};
+use countersign::verification::model::Channel;
 use serde_json::{Value, json};
 
 use crate::actors::id;
 use crate::app::TestApp;
+use crate::sample::{self, CODE, policy};
 use crate::wire::Answer;
 
 const PUBLIC: &str = "https://otp.example";
@@ -108,6 +112,30 @@ async fn what_is_over_and_what_never_was_look_alike() {
     }
     assert!(over.status == 200 && over.body.contains("There is nothing to cancel"));
     assert_eq!(used.app.client().get(&used.verification).await.expect(200)["status"], "approved", "and stays so");
+}
+
+/// Words of the operator's own have the link where they say so: in the text, in the page made of it, and in a page of theirs.
+#[tokio::test]
+async fn own_words_have_the_link_too() {
+    let words = "[service.default.templates.email.en]\nsubject = \"Code\"\ntext = \"Code: {{ code }}\\n\\nNot you? {{ link }}\"\n\
+                 [service.default.templates.email.de]\nsubject = \"Code\"\ntext = \"{{ code }}\"\nhtml = '<b>{{ code }}</b><a href=\"{{ link }}\">?</a>'";
+    let links = CancelLinks::new(peppers(), PUBLIC.into());
+    let (policy, renderer) = policy(words, "default");
+    let service = (policy, renderer.with_links(Some(links.clone())));
+    let link = links.link("default", sample::message(Channel::Email, "ann@example.com", "en", &service).envelope.verification);
+    let english = sample::message(Channel::Email, "ann@example.com", "en", &service);
+    let html = english.mail.expect("a mail").html;
+    assert_eq!(english.body, format!("Code: {CODE}\n\nNot you? {link}"));
+    assert!(
+        html.contains(&format!("<a href=\"{link}\" style=\"color: inherit;\">{link}</a>")) && html.contains(&format!(">{CODE}</strong>")),
+        "{html}"
+    );
+    let german = sample::message(Channel::Email, "ann@example.com", "de", &service).mail.expect("a mail").html;
+    assert_eq!(german.replace("&#x2f;", "/"), format!("<b>{CODE}</b><a href=\"{link}\">?</a>"));
+}
+
+fn peppers() -> Peppers {
+    Peppers { current: Pepper::new(&[7; 32]).expect("a pepper"), previous: None }
 }
 
 /// In the mail's language and direction; an answer to each method, and none without a public URL.

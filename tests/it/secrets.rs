@@ -3,11 +3,15 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use countersign::dev_provider::AUTH_TOKEN;
+use countersign::dev_provider::fault::Fail;
+use countersign::dev_provider::knobs::Change;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::actors::{Client, eventually, id, number, wrong};
 use crate::binary::Binary;
+use crate::stand_in::{StandIn, code, post_receipt};
 use crate::wire::{Answer, Wire};
 
 /// Ten digits: six would turn up by chance, in times and ids.
@@ -148,6 +152,57 @@ async fn codes_are_nowhere_but_in_the_inbox() {
             assert!(!text.contains(to.trim_start_matches('+')), "{place} has {to} in full: {}", around(text, to.trim_start_matches('+')));
         }
         assert!(!text.contains(http1.key.rsplit_once('_').expect("a key").1), "{place} has the key");
+    }
+}
+
+/// The way to a provider: what it is handed (code, number, our auth token) is in no log, metric or answer, however it fails.
+#[tokio::test]
+async fn nothing_that_a_provider_is_handed_is_told() {
+    let provider = StandIn::new().await;
+    let settings = format!(
+        "{SETTINGS}limits.destination = [\"100/24h\"]\n[server]\npublic_url = \"https://otp.example\"\n[delivery]\nretry_wait = \"5ms\"\n{}",
+        provider.section("a")
+    );
+    let binary = Binary::new().file("countersign.toml", &settings);
+    let server = binary.serve().await;
+    let client = server.client();
+    let mut answers = Vec::new();
+    provider.provider.set(Change { retry_after: Some(0), ..Change::default() });
+    for (index, (_, fail, _)) in (0..).zip(Fail::ALL.into_iter().filter(|(_, fail, _)| !matches!(fail, Fail::Hang | Fail::HangBody))) {
+        // A success between the failures keeps the breaker closed.
+        for (fail, channel) in [(fail, ["sms", "whatsapp", "call"][index as usize % 3]), (Fail::None, "sms"), (Fail::None, "call")] {
+            provider.fail(fail);
+            let started = client.start(json!({ "to": number(index), "channel": channel, "wait": true })).await;
+            let verification = started.expect(201);
+            answers.push(started);
+            answers.push(client.check(&verification, "0000000000").await);
+            answers.push(client.get(&verification).await);
+        }
+    }
+    let messages = provider.received();
+    for (message, status) in messages.iter().filter(|message| message.taken).zip(["delivered", "undelivered", "sent"].into_iter().cycle()) {
+        answers.push(post_receipt(&server.wire, message, if message.resource == "Calls" { "completed" } else { status }, AUTH_TOKEN).await);
+        answers.push(post_receipt(&server.wire, message, status, "forged").await);
+    }
+    answers.push(Wire::new(server.admin).get("/metrics", &[]).await);
+    answers.push(server.stranger().get("/readyz").await);
+    let codes: Vec<_> = messages.iter().filter(|message| message.resource == "Messages").map(code).collect();
+    assert!(codes.len() >= 20, "{} codes", codes.len());
+    server.signal("TERM");
+    let (_, log) = server.ended().await;
+    assert!(log.contains("TRACE") && log.contains("not delivered"), "the log tells all that it can");
+    let basic = STANDARD_NO_PAD.encode(format!("AC00000000000000000000000000000000:{AUTH_TOKEN}"));
+    let mut secrets = vec![("the auth token", AUTH_TOKEN.to_owned()), ("the credentials", basic)];
+    for code in &codes {
+        secrets.extend(forms(code));
+    }
+    secrets.extend(messages.iter().map(|message| ("a number", message.to.rsplit('+').next().expect("a number").to_owned())));
+    for (what, secret) in &secrets {
+        assert!(!log.contains(secret), "{what} is in the log: {}", around(&log, secret));
+        for answer in &answers {
+            let text = format!("{:?}\n{}", answer.headers, answer.body);
+            assert!(!text.contains(secret), "{what} is in an answer {}: {}", answer.status, around(&text, secret));
+        }
     }
 }
 

@@ -290,6 +290,18 @@ async fn a_stale_connection_is_replaced() {
     }
 }
 
+/// A burst shares a few connections.
+#[tokio::test]
+async fn a_burst_opens_few_connections() {
+    let bad = Bad::new(|_, command| well(command)).await;
+    let smtp = bad.provider();
+    let letter = mail("ann@example.com");
+    let sent = futures_util::future::join_all((0..60).map(|_| smtp.send(&letter))).await;
+    assert!(sent.iter().all(Result::is_ok), "{sent:?}");
+    assert_eq!(bad.texts.load(Ordering::SeqCst), 60);
+    assert!(bad.connections.load(Ordering::SeqCst) <= 16, "{} connections", bad.connections.load(Ordering::SeqCst));
+}
+
 #[test]
 fn settings_are_checked_and_the_environments_names_are_known() {
     let refused = |toml: &str| provider(&KIND, toml).err().map(|error| error.to_string()).unwrap_or_default();

@@ -34,7 +34,12 @@ fn every_text_message_is_one_segment_and_ends_with_the_line_for_autofill() {
 fn the_last_line_is_the_services_choice_and_for_text_messages_only() {
     let hashed = policy("[service.default]\nandroid_app_hash = \"FA+9qCX9VSu\"", "default");
     let body = message(Channel::Sms, PHONE, "en", &hashed).body;
-    assert!(body.ends_with("share it.\nFA+9qCX9VSu") && body.len() <= 140, "{body}");
+    assert!(body.ends_with("share it.\nFA+9qCX9VSu"), "{body}");
+    // The SMS Retriever reads 140 bytes.
+    for locale in GSM7.into_iter().chain(UCS2) {
+        let body = message(Channel::Sms, PHONE, locale, &hashed).body;
+        assert!(body.ends_with("\nFA+9qCX9VSu") && body.len() <= 140, "{locale}: {} bytes: {body}", body.len());
+    }
     let plain = policy("", "default");
     assert_eq!(message(Channel::Sms, PHONE, "en", &plain).body.lines().count(), 1);
     for toml in ["origin = \"my.example.com\"", "android_app_hash = \"FA+9qCX9VSu\""] {
@@ -107,6 +112,7 @@ fn words_of_the_operators_own_in_a_mail_and_a_call() {
     let mail = english.mail.as_ref().expect("a mail");
     assert_eq!((mail.subject.as_str(), english.body.as_str()), ("Tom & Co: 418902", "Hello,\n\n418902\n\nfor 10 minutes <3"));
     assert!(mail.html.contains(">418902</p>") && mail.html.contains("for 10 minutes &lt;3</p>"), "{}", mail.html);
+    assert!(!mail.html.contains("href"), "{}", mail.html);
     let german = message(Channel::Email, "ann@example.com", "de", &service).mail.expect("a mail");
     assert_eq!((german.subject.as_str(), german.html.as_str()), ("Code", "<p>Tom &amp; Co 418902</p>"));
 

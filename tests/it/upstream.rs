@@ -12,6 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::sync::Barrier;
 use tokio::task::JoinHandle;
 
 /// What it was asked.
@@ -27,6 +28,8 @@ pub struct Reply {
     pub status: u16,
     pub retry_after: Option<u64>,
     pub body: String,
+    /// It goes out once so many answers wait for each other.
+    pub together: Option<Arc<Barrier>>,
 }
 
 /// Where it is, and what it was asked so far.
@@ -54,6 +57,9 @@ impl Upstream {
                 };
                 let reply = answer(&asked);
                 remembered.lock().expect("no test panics with the lock").push(asked);
+                if let Some(others) = &reply.together {
+                    others.wait().await;
+                }
                 let mut response = Response::builder().status(reply.status).header("content-type", "application/json");
                 // No connection outlives the listener: see `vanish`.
                 response = response.header("connection", "close");
@@ -104,7 +110,7 @@ impl Asked {
 
 impl Reply {
     pub fn new(status: u16, body: impl Into<String>) -> Reply {
-        Reply { status, retry_after: None, body: body.into() }
+        Reply { status, retry_after: None, body: body.into(), together: None }
     }
 
     /// With `Retry-After` in seconds.

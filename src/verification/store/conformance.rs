@@ -3,6 +3,7 @@
 //! Each case gets an empty store and says what went wrong. That the races bite is itself a test: a store that reads, then
 //! writes ([`naive`]) must fail them.
 
+mod deliveries;
 pub mod fixtures;
 mod naive;
 mod races;
@@ -55,6 +56,12 @@ pub const RULES: &[(&str, Case)] = cases![
     rules::timelines_are_complete_and_in_order,
     rules::undelivered_are_found,
     rules::a_sweep_removes_the_old_and_keeps_the_rest,
+    deliveries::receipts_only_move_forward,
+    deliveries::a_quick_receipt_comes_before_the_report,
+    deliveries::an_arrival_outdoes_a_failure,
+    deliveries::an_undelivered_message_gives_its_send_back_once,
+    deliveries::the_failure_of_a_copy_is_no_news,
+    deliveries::an_older_messages_receipt_changes_nothing,
 ];
 
 /// Rules that hold for many callers at once.
@@ -62,8 +69,12 @@ pub const RACES: &[(&str, Case)] =
     cases![races::starts_never_outrun_a_limit, races::attempts_never_outrun_their_count, races::exactly_one_approval,];
 
 /// Races that the naive store does not take part in, because it has no such method.
-pub const FURTHER_RACES: &[(&str, Case)] =
-    cases![races::one_verification_for_one_idempotency_key, races::one_resend_for_one_revision, races::either_canceled_or_approved];
+pub const FURTHER_RACES: &[(&str, Case)] = cases![
+    races::one_verification_for_one_idempotency_key,
+    races::one_resend_for_one_revision,
+    races::either_canceled_or_approved,
+    deliveries::many_receipts_at_once_are_one_event,
+];
 
 /// Runs every case on a store of its own.
 pub async fn run_all(mut empty_store: impl FnMut() -> Arc<dyn Store>) {

@@ -399,6 +399,11 @@ impl<R: Rows> Ledger<R> {
         if verification.sends != receipt.message || !verification.delivery.may_become(next) {
             return Ok(None);
         }
+        // One provider was silent, the next one took the message: that the first one failed is no news then.
+        let by_other = verification.delivered_by.as_ref().is_some_and(|(provider, _)| *provider != receipt.provider);
+        if next == Delivery::Failed && by_other {
+            return Ok(None);
+        }
         verification.delivery = next;
         if next == Delivery::Failed {
             // The person waits for nothing: another message may go out at once.

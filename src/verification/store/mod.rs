@@ -283,6 +283,8 @@ pub struct Receipt {
     pub id: VerificationId,
     /// Number of the message.
     pub message: u32,
+    /// Whose message it is about: two providers may both have been handed one.
+    pub provider: String,
     /// How far it got.
     pub state: ReceiptState,
     /// Who says so, and the provider's code and our plain cause: for the timeline.

@@ -10,7 +10,7 @@ use crate::verification::store::{AttemptOutcome, CancelOutcome, Sending, Store};
 /// Callers at once.
 const CALLERS: u32 = 64;
 
-async fn at_once<T: Send + 'static, F>(store: &Arc<dyn Store>, call: impl Fn(Arc<dyn Store>, u32) -> F) -> Vec<T>
+pub(super) async fn at_once<T: Send + 'static, F>(store: &Arc<dyn Store>, call: impl Fn(Arc<dyn Store>, u32) -> F) -> Vec<T>
 where
     F: Future<Output = T> + Send + 'static,
 {

@@ -119,7 +119,14 @@ async fn what_is_read_back_is_what_was_kept() {
         let (first, _) = store.get(SERVICE, ids[0]).await.expect("the store answers").expect("a verification");
         assert!(matches!(store.resend(resend(&first)).await, Ok(Sending::Queued(..))));
         assert!(matches!(store.approve(approve(ids[1])).await, Ok(true)));
-        let failed = Receipt { id: ids[2], message: 1, state: ReceiptState::Failed, detail: "console: gone".into(), now: NOW };
+        let failed = Receipt {
+            id: ids[2],
+            message: 1,
+            provider: "console".into(),
+            state: ReceiptState::Failed,
+            detail: "console: gone".into(),
+            now: NOW,
+        };
         assert!(matches!(store.receipt(failed).await, Ok(Some(_))));
         states(&store).await
     };
