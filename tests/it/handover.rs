@@ -229,7 +229,7 @@ async fn an_undelivered_message_goes_on_another_channel() {
     })
     .await;
     assert_eq!(found["channel"], "whatsapp");
-    assert!(details(&found).contains(&"a: handset unreachable, 30003".to_owned()), "{found}");
+    assert!(details(&found).contains(&"a: handset unreachable (30003)".to_owned()), "{found}");
     let (first, second) = (sms.messages_to(&number(1), 1).await.remove(0), whatsapp.messages_to(&number(1), 1).await.remove(0));
     assert_eq!(code(&first), code(&second), "one live code");
     assert_eq!((sms.received().len(), whatsapp.received().len()), (1, 1));

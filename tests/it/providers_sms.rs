@@ -790,7 +790,7 @@ async fn from_start_to_receipt(
     let sent = client.sent(&started).await;
     assert_eq!(sent["delivery"], "sent", "{sent}");
     let reference = reference(&fake.one());
-    let url = format!("http://{}/webhooks/x?ref={reference}", app.address);
+    let url = format!("https://otp.example/webhooks/x?ref={reference}");
     let deliver = async |post: Post| {
         let headers: Vec<_> = post.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let (_, path) = post.url.split_at(post.url.find("/webhooks").expect("a path"));
