@@ -47,14 +47,19 @@ fn redacted_text(text: &str) -> String {
         assert!(code.bytes().all(|byte| byte.is_ascii_digit()));
         format!("[code] is your {rest}")
     } else {
-        // A mail's text has its code in a line of its own.
-        let lines: Vec<_> = text.split('\n').map(|line| if is_six_digits(line) { "[code]" } else { line }).collect();
-        lines.join("\n")
+        // A mail's text has its code in a line of its own, and so its link.
+        text.split('\n').map(redacted_line).collect::<Vec<_>>().join("\n")
     }
 }
 
-fn is_six_digits(line: &str) -> bool {
-    line.len() == 6 && line.bytes().all(|byte| byte.is_ascii_digit())
+fn redacted_line(line: &str) -> &str {
+    if line.len() == 6 && line.bytes().all(|byte| byte.is_ascii_digit()) {
+        "[code]"
+    } else if line.starts_with("http") && line.contains("/not-me/") {
+        "[link]"
+    } else {
+        line
+    }
 }
 
 macro_rules! snapshot {
