@@ -33,7 +33,6 @@ pub struct HttpError(#[from] reqwest::Error);
 
 impl Http {
     /// A client with the system's certificates.
-    #[expect(clippy::disallowed_methods, reason = "the shared client")]
     pub fn new() -> Result<Http, HttpError> {
         Ok(Http { client: builder().build()? })
     }
