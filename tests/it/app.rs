@@ -24,6 +24,9 @@ use tokio::task::JoinHandle;
 use crate::actors::{Client, Inbox, Stranger, eventually};
 use crate::wire::Wire;
 
+/// As a public URL: others cannot reach this server.
+pub const NOWHERE: &str = "https://nowhere.example";
+
 /// Nobody named another place, or it is that of the run before.
 fn own_url(public_url: &Option<String>) -> bool {
     public_url.as_ref().is_none_or(|url| url.starts_with("http://127.0.0.1"))
@@ -85,7 +88,9 @@ impl TestApp {
         let public = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let admin = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let (address, admin_address) = (public.local_addr().expect("bound"), admin.local_addr().expect("bound"));
-        if own_url(&config.server.public_url) {
+        if config.server.public_url.as_deref() == Some(NOWHERE) {
+            config.server.public_url = None;
+        } else if own_url(&config.server.public_url) {
             config.server.public_url = Some(format!("http://{address}"));
         }
         let build = || {

@@ -6,7 +6,7 @@ use countersign::verification::model::Channel;
 use serde_json::{Value, json};
 
 use crate::actors::id;
-use crate::app::TestApp;
+use crate::app::{NOWHERE, TestApp};
 use crate::sample::{self, CODE, policy};
 use crate::wire::Answer;
 
@@ -145,6 +145,6 @@ async fn the_page_speaks_the_mails_language() {
     let page = arabic.get("GET").await;
     assert!(page.body.contains("<html lang=\"ar\" dir=\"rtl\">") && page.body.contains("إلغاء هذا الرمز؟"), "{}", page.body);
     assert_eq!(arabic.get("PUT").await.status, 405);
-    let plain = TestApp::new().await;
+    let plain = TestApp::with(&format!("[server]\npublic_url = \"{NOWHERE}\"")).await;
     assert_eq!(plain.wire.get(&arabic.link, &[]).await.status, 404);
 }
