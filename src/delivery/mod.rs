@@ -12,6 +12,7 @@ pub mod health;
 pub mod hex;
 pub mod http;
 pub mod inbox;
+mod lanes;
 pub mod mail;
 pub mod message;
 pub mod not_me;
@@ -33,3 +34,6 @@ pub mod vonage;
 pub mod webhook;
 pub mod whatsapp;
 pub mod words;
+mod work;
+
+pub use lanes::Tools;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use countersign::delivery::dispatch::{Dispatcher, Tools};
+use countersign::delivery::Tools;
+use countersign::delivery::dispatch::Dispatcher;
 use countersign::delivery::message::Message;
 use countersign::delivery::provider::{Family, MessageProvider, Provider, SendError};
 use countersign::delivery::route::{Routes, Routing};
