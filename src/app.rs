@@ -231,10 +231,7 @@ pub fn renderer(policies: &[Arc<Policy>]) -> Result<Renderer, ConfigError> {
 
 /// The configured providers, in order; the console where there is none and nothing is sent.
 fn accounts(config: &Config, clock: Arc<dyn Clock>) -> Result<Vec<Configured>, ConfigError> {
-    let sections = config.provider.iter().map(|(name, section)| (name.clone(), section.0.clone())).collect();
-    let http = Http::new().map_err(|error| ConfigError::rule("delivery", error.to_string()))?;
-    let sources = Sources { kinds: KINDS, sections: &sections, environment: &config.environment, http, clock };
-    let mut accounts = sources.accounts().map_err(|error| ConfigError::rule(error.key, error.rule))?;
+    let mut accounts = if names_providers(config) { real_accounts(config, clock)? } else { Vec::new() };
     if accounts.is_empty() && config.mode == Mode::Dev {
         let family = Family::Message(Arc::new(Console { print: config.console.print }));
         accounts.push(Configured { provider: Provider { name: "console".into(), family }, title: CONSOLE, variables: Vec::new() });
@@ -243,6 +240,20 @@ fn accounts(config: &Config, clock: Arc<dyn Clock>) -> Result<Vec<Configured>, C
         return Err(ConfigError::rule("provider", "production needs a provider that delivers: see docs/guides/providers.md"));
     }
     Ok(accounts)
+}
+
+/// Whether there is anything that an account could be made of. Where there is not, the system's certificates need not be read
+/// and kept in memory.
+fn names_providers(config: &Config) -> bool {
+    let given = |kind: &Kind| !kind.from_environment(|variable| config.environment.get(variable).cloned()).is_empty();
+    !config.provider.is_empty() || KINDS.iter().any(given)
+}
+
+fn real_accounts(config: &Config, clock: Arc<dyn Clock>) -> Result<Vec<Configured>, ConfigError> {
+    let sections = config.provider.iter().map(|(name, section)| (name.clone(), section.0.clone())).collect();
+    let http = Http::new().map_err(|error| ConfigError::rule("delivery", error.to_string()))?;
+    let sources = Sources { kinds: KINDS, sections: &sections, environment: &config.environment, http, clock };
+    sources.accounts().map_err(|error| ConfigError::rule(error.key, error.rule))
 }
 
 fn routes(config: &Config, providers: &[Provider]) -> Result<Routes, ConfigError> {
