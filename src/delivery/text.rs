@@ -333,7 +333,7 @@ impl MailValues<'_> {
     }
 }
 
-/// What makes a phone fill the code in: the site's line (https://wicg.github.io/sms-one-time-codes), or the app's hash (the
+/// What makes a phone fill the code in: the site's line (<https://wicg.github.io/sms-one-time-codes>), or the app's hash (the
 /// SMS Retriever of Android). Each must be the last line, so a service has one of them.
 fn last_line(policy: &Policy, code: &str) -> String {
     match (&policy.origin, &policy.android_app_hash) {
