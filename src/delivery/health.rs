@@ -99,7 +99,7 @@ impl Health {
     pub fn note(&mut self, country: Option<Country>, result: Result<(), &SendError>, took: Duration, now: Timestamp) {
         self.probing = false;
         // A refused destination is the provider at work.
-        let failed = result.is_err_and(|error| error.fault != Fault::Rejected);
+        let failed = result.is_err_and(|error| error.fault != Fault::Rejected && !error.about_message);
         let figures = self.countries.entry(country).or_default();
         average(&mut figures.taken, if failed { 0.0 } else { 1.0 });
         average(&mut figures.seconds, took.as_secs_f64());
@@ -206,6 +206,7 @@ mod tests {
         assert_eq!(health.enter(at(0)), Gate::Pass, "the wait is that destination's own");
         for _ in 0..20 {
             health.note(None, Err(&SendError::rejected("no such number")), Duration::ZERO, at(0));
+            health.note(None, Err(&SendError::unavailable("not on Telegram").about_message()), Duration::ZERO, at(0));
         }
         assert_eq!(health.breaker(at(0)), Breaker::Closed);
     }

@@ -153,7 +153,7 @@ fn refusal(response: &Response) -> SendError {
         }
         StatusCode::UNAUTHORIZED => SendError::unavailable("its id or token was refused"),
         StatusCode::PAYMENT_REQUIRED => SendError::unavailable("its account has no credit left"),
-        StatusCode::FORBIDDEN => SendError::unavailable("its account may not send to this country"),
+        StatusCode::FORBIDDEN => SendError::unavailable("its account may not send to this country").about_message(),
         StatusCode::TOO_MANY_REQUESTS => SendError::unavailable("it is too busy"),
         status if status.is_client_error() => SendError::unavailable("it refused the request"),
         _ => response.unexpected(),

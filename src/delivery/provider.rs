@@ -112,6 +112,8 @@ pub struct SendError {
     pub code: Option<String>,
     /// The provider wants to be left alone for that long.
     pub retry_after: Option<Duration>,
+    /// It tells of this message or its country, and nothing of the provider's health: others may pass.
+    pub about_message: bool,
 }
 
 /// What may be done about a failure.
@@ -139,7 +141,7 @@ impl Fault {
 impl SendError {
     /// The destination is the problem.
     pub fn rejected(cause: impl Into<String>) -> SendError {
-        SendError { fault: Fault::Rejected, cause: cause.into(), code: None, retry_after: None }
+        SendError { fault: Fault::Rejected, cause: cause.into(), code: None, retry_after: None, about_message: false }
     }
 
     /// Certainly not sent.
@@ -155,6 +157,11 @@ impl SendError {
     /// With the provider's own code.
     pub fn code(self, code: impl ToString) -> SendError {
         SendError { code: Some(code.to_string()), ..self }
+    }
+
+    /// Of this message only.
+    pub fn about_message(self) -> SendError {
+        SendError { about_message: true, ..self }
     }
 
     /// With the time that the provider wants to be left alone.

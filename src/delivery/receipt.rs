@@ -18,7 +18,7 @@ const SEAL_BYTES: usize = 8;
 /// The name of the reference in a callback's query.
 pub const REFERENCE: &str = "ref";
 /// How old a signed receipt may be (OPS-04). Providers repeat an unanswered one for hours, but sign it anew.
-pub const SIGNATURE_AGE_MAX_SECONDS: i64 = 300;
+pub const SIGNATURE_AGE_MAX_SECONDS: u64 = 300;
 
 /// Names one message of one verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl ReceiptRequest<'_> {
 
     /// Whether a signature made at `seconds` (Unix time) is fresh.
     pub fn is_fresh(&self, seconds: i64) -> bool {
-        (self.now.0 / 1000 - seconds).abs() <= SIGNATURE_AGE_MAX_SECONDS
+        (self.now.0 / 1000).abs_diff(seconds) <= SIGNATURE_AGE_MAX_SECONDS
     }
 }
 
@@ -169,6 +169,16 @@ mod tests {
     fn references(key: u8) -> References {
         let current = Pepper::new(&[key; 32]).expect("a pepper");
         References::new(Peppers { current, previous: Pepper::new(&[9; 32]) }, Some("https://otp.example".into()))
+    }
+
+    #[test]
+    fn a_signature_from_another_age_is_not_fresh() {
+        let request =
+            ReceiptRequest { method: "POST", url: "", query: "", header: &|_| None, body: &[], now: Timestamp(1_767_225_600_000) };
+        assert!(request.is_fresh(1_767_225_600) && request.is_fresh(1_767_225_300) && request.is_fresh(1_767_225_900));
+        for seconds in [1_767_225_299, 1_767_225_901, 0, i64::MIN, i64::MAX] {
+            assert!(!request.is_fresh(seconds), "{seconds}");
+        }
     }
 
     #[test]

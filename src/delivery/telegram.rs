@@ -154,7 +154,7 @@ fn refusal(error: &str, response: &Response) -> SendError {
         "PHONE_NUMBER_INVALID" => SendError::rejected("the number is not valid"),
         // Not on Telegram, or not to be reached there. On this channel that says nothing of the number: the next member of the
         // route sends a text message, which only a message that was certainly not sent lets it do.
-        "PHONE_NUMBER_NOT_FOUND" | "PHONE_NUMBER_NOT_AVAILABLE" => SendError::unavailable("not on Telegram"),
+        "PHONE_NUMBER_NOT_FOUND" | "PHONE_NUMBER_NOT_AVAILABLE" => SendError::unavailable("not on Telegram").about_message(),
         "ACCESS_TOKEN_INVALID" | "ACCESS_TOKEN_REQUIRED" => SendError::unavailable("it refused the token"),
         "BALANCE_NOT_ENOUGH" => SendError::unavailable("its account has no credit"),
         "MESSAGE_ALREADY_SENT" => SendError::uncertain("it has sent this message already"),

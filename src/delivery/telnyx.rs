@@ -199,7 +199,7 @@ fn refusal(response: &Response) -> SendError {
         20012..=20017 | 40311..=40314 => SendError::unavailable("its account may not send"),
         20100 | 40333 => SendError::unavailable("its account has no credit left"),
         10011 | 40318 => SendError::unavailable("it is too busy"),
-        40309 => SendError::unavailable("its account may not send to this country"),
+        40309 => SendError::unavailable("its account may not send to this country").about_message(),
         40300 | 40305 | 40306 | 40308 | 40315 | 40320 | 40321 | 40329 | 40330 => SendError::unavailable("the sender may not send this"),
         10001..=10005 | 10015 | 10016 | 10023 | 40302 | 40304 | 40310 | 40316 | 40322 | 40331 => {
             SendError::unavailable("it refused the request")

@@ -324,7 +324,7 @@ impl<'a> Values<'a> {
 
 impl MailValues<'_> {
     fn plain(&self) -> Value {
-        context! { code => self.code, brand => self.brand, minutes => self.minutes, link => self.link }
+        context! { code => self.code, brand => self.brand, minutes => self.minutes, link => self.link.unwrap_or_default() }
     }
 
     /// For markup of ours.

@@ -290,7 +290,7 @@ pub fn refusal(response: &Response) -> SendError {
             SendError::rejected("the number cannot receive it")
         }
         60202 | 60203 | 60212 => SendError::rejected("too many codes to this number"),
-        21408 | 60605 => SendError::unavailable("its account may not send to this country"),
+        21408 | 60605 => SendError::unavailable("its account may not send to this country").about_message(),
         60217 | 60223 => SendError::unavailable("its service does not have this channel switched on"),
         20003 | 20005 | 20403 | 20008 => SendError::unavailable("its account or key was refused"),
         20429 | 21611 | 30001 | 30022 | 60624 | 60728 => SendError::unavailable("it is too busy"),

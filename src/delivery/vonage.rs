@@ -180,7 +180,7 @@ fn refusal(part: &Part) -> SendError {
         "4" => SendError::unavailable("its key or secret was refused"),
         "8" | "10" | "11" => SendError::unavailable("its account may not send"),
         "9" => SendError::unavailable("its account has no credit left"),
-        "15" | "17" | "22" | "29" => SendError::unavailable("its account may not send this to this number"),
+        "15" | "17" | "22" | "29" => SendError::unavailable("its account may not send this to this number").about_message(),
         // 5 is "an error while processing". Of what is unknown nothing proves that it was not sent.
         _ => SendError::uncertain("it failed while it worked on the message"),
     };

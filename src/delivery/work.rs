@@ -15,15 +15,21 @@ use crate::delivery::message::Envelope;
 use crate::delivery::provider::{Family, Provider, SendError};
 use crate::delivery::receipt::MessageNumber;
 use crate::verification::courier::Parcel;
-use crate::verification::model::Delivery;
+use crate::verification::model::{Delivery, Status, Verification};
 use crate::verification::store::{Delivered, Undelivered};
 
 /// Messages that one provider is asked to send at once.
 const AT_ONCE: usize = 64;
 /// Reports in one transition.
 const REPORTS_AT_ONCE: usize = 128;
+/// How often a report is offered to the store.
+const NOTED_AT_MOST: u32 = 6;
+/// The pause before it is offered again; longer each time.
+const NOTE_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// A message that no provider takes now looks again after so many times the wait before a retry, at most.
 const LOOK_AGAIN_AFTER: u32 = 10;
+/// A message that waited so long is looked up before it is sent.
+const SUPERSEDED_AFTER: Duration = Duration::from_secs(1);
 /// A code with less life left than this is not worth sending (R03); nor is one whose life is half over, where that is less.
 const LIFE_WORTH_SENDING: Duration = Duration::from_secs(60);
 
@@ -57,8 +63,7 @@ pub async fn work(health: Arc<Mutex<Health>>, jobs: mpsc::UnboundedReceiver<Job>
 async fn report(mut reported: mpsc::Receiver<Report>, tools: Arc<Tools>) {
     let mut batch = Vec::new();
     while reported.recv_many(&mut batch, REPORTS_AT_ONCE).await > 0 {
-        let messages = batch.len();
-        let (mut delivered, mut noted, mut failed) = (Vec::with_capacity(messages), Vec::new(), Vec::new());
+        let (mut delivered, mut noted, mut failed) = (Vec::with_capacity(batch.len()), Vec::new(), Vec::new());
         let mut shown = Vec::new();
         for report in batch.drain(..) {
             if tools.inbox.is_some() {
@@ -71,9 +76,7 @@ async fn report(mut reported: mpsc::Receiver<Report>, tools: Arc<Tools>) {
             delivered.push(report.delivered);
             noted.extend(report.noted);
         }
-        if let Err(error) = tools.store.delivered(delivered).await {
-            tracing::warn!(%error, messages, "deliveries could not be noted");
-        }
+        note(&tools, delivered).await;
         if let Some(inbox) = &tools.inbox {
             for (message, delivery, cause) in shown {
                 inbox.note(message, delivery, cause);
@@ -86,6 +89,18 @@ async fn report(mut reported: mpsc::Receiver<Report>, tools: Arc<Tools>) {
         for noted in noted {
             // Whoever waited may be gone.
             let _ = noted.send(());
+        }
+    }
+}
+
+/// Tells the store, and again when it has no room or undid the batch: a report that is lost is a message that is sent twice,
+/// or a provider's code that can never pass.
+async fn note(tools: &Tools, delivered: Vec<Delivered>) {
+    for attempt in 1..=NOTED_AT_MOST {
+        match tools.store.delivered(delivered.clone()).await {
+            Ok(_) => return,
+            Err(error) if attempt == NOTED_AT_MOST => tracing::error!(%error, messages = delivered.len(), "deliveries could not be noted"),
+            Err(_) => tokio::time::sleep(NOTE_AGAIN_AFTER * attempt).await,
         }
     }
 }
@@ -105,13 +120,19 @@ async fn deliver(shared: &Arc<Lanes>, provider: &Provider, health: &Mutex<Health
     let now = tools.clock.now();
     let verification = &job.parcel.verification;
     let worth_sending = LIFE_WORTH_SENDING.min(job.parcel.policy.life(verification.channel) / 2);
-    if now + worth_sending > verification.expires_at {
+    // A provider's own code keeps the provider's time.
+    if job.parcel.code.is_some() && now + worth_sending > verification.expires_at {
         let error = SendError::unavailable("its turn came when the code had less than a minute to live");
         show(tools, provider, &job, Some(&error));
         return Some(failed(provider, job, &error, now));
     }
+    if now > verification.queued_at + SUPERSEDED_AFTER && is_superseded(tools, verification).await {
+        return None;
+    }
     let health = || health.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Gate::Wait(until) = health().enter(now) {
+    // Let go of at once: what follows takes the lock of the lanes, and whoever holds that one may ask for this one.
+    let gate = health().enter(now);
+    if let Gate::Wait(until) = gate {
         let wait = Duration::from_millis((until.0 - now.0).max(0) as u64);
         show(tools, provider, &job, Some(&SendError::unavailable("it takes no messages for now, after too many failures")));
         return pass_by(shared, provider, job, wait, now);
@@ -149,6 +170,14 @@ async fn deliver(shared: &Arc<Lanes>, provider: &Provider, health: &Mutex<Health
             let job = shared.after(job, &error, now)?;
             Some(failed(provider, job, &error, now))
         }
+    }
+}
+
+/// Whether nobody waits for the message any more: it ended, or a newer one was queued. In doubt it is sent.
+async fn is_superseded(tools: &Tools, verification: &Verification) -> bool {
+    match tools.store.get(&verification.service, verification.id).await {
+        Ok(Some((now, _))) => now.status != Status::Pending || now.sends != verification.sends,
+        Ok(None) | Err(_) => false,
     }
 }
 
@@ -226,7 +255,8 @@ async fn ask(shared: &Lanes, provider: &Provider, job: &Job) -> Result<String, S
     let patience = if job.at + 1 < job.path.len() { tools.patience } else { tools.last_patience };
     let sending = async {
         match (&provider.family, code) {
-            (Family::Verify(verify_provider), _) => {
+            (Family::Verify(_), Some(_)) => Err(SendError::unavailable("the code's maker is no longer on this route").about_message()),
+            (Family::Verify(verify_provider), None) => {
                 if let Some(inbox) = &tools.inbox {
                     inbox.handed(Content::Unseen(Box::new(envelope.clone())), Arc::clone(&provider.name));
                 }
@@ -235,10 +265,12 @@ async fn ask(shared: &Lanes, provider: &Provider, job: &Job) -> Result<String, S
             (Family::Message(_), None) => Err(SendError::unavailable("the code's maker is no longer on this route")),
             (Family::Message(message_provider), Some(code)) => {
                 if !message_provider.carries(code) {
-                    return Err(SendError::unavailable("it cannot carry a code of that length"));
+                    return Err(SendError::unavailable("it cannot carry a code of that length").about_message());
                 }
                 let message = tools.renderer.render(envelope, code.clone(), policy);
-                let message = Arc::new(message.map_err(|error| SendError::unavailable(format!("the text does not render: {error}")))?);
+                let message = Arc::new(
+                    message.map_err(|error| SendError::unavailable(format!("the text does not render: {error}")).about_message())?,
+                );
                 if let Some(inbox) = &tools.inbox {
                     inbox.handed(Content::Message(Arc::clone(&message)), Arc::clone(&provider.name));
                 }

@@ -10,7 +10,6 @@ use crate::clock::Timestamp;
 use crate::verification::buckets::Buckets;
 use crate::verification::limit::{Bucket, BucketKey, LimitName, Rule, SendRule, Take};
 use crate::verification::model::{CodeBy, Delivery, Event, EventKind, Origin, Status, Verification, VerificationId};
-use crate::verification::policy::LIFE_MAX;
 use crate::verification::sharded::Sharded;
 use crate::verification::store::{
     Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Receipt, ReceiptState, Resend, Sending,
@@ -21,6 +20,12 @@ use crate::verification::store::{
 pub const IDEMPOTENCY_LIFE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 /// A check that has not answered its key by then died on the way; the key may be used again.
 const IDEMPOTENCY_LEASE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// No provider lets a code of its own live longer (Twilio Verify's longest).
+const PROVIDER_LIFE_MAX: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
+/// A code with less life left is not sent again, in milliseconds: whoever waits for it would get it too late (R03).
+pub const WORTH_SENDING_MS: i64 = 60_000;
 
 /// What is kept for an idempotency key.
 #[derive(Debug, Clone)]
@@ -55,6 +60,8 @@ pub trait Rows {
 pub struct PendingIndex {
     by_destination: Sharded<Vec<(VerificationId, Timestamp)>>,
     by_reference: HashMap<String, Holder>,
+    /// What had expired by then is forgotten.
+    tidied_at: Timestamp,
 }
 
 /// The verification that a provider's reference, and so the code behind it, belongs to. Kept beyond its end, because the
@@ -79,12 +86,22 @@ impl Holder {
             id: verification.id,
             key: LimitName::Destination.key(&key),
             expires_at: verification.expires_at,
-            until: verification.created_at + LIFE_MAX,
+            until: verification.created_at + PROVIDER_LIFE_MAX,
         }
     }
 }
 
 impl PendingIndex {
+    /// An empty one, for what lives at that time.
+    pub fn at(now: Timestamp) -> PendingIndex {
+        PendingIndex { tidied_at: now, ..PendingIndex::default() }
+    }
+
+    /// The newest time that it knows of.
+    pub fn tidied_at(&self) -> Timestamp {
+        self.tidied_at
+    }
+
     fn key(service: &str, purpose: &str, destination: &[u8; 16]) -> BucketKey {
         LimitName::Destination.key(&[service.as_bytes(), purpose.as_bytes(), destination])
     }
@@ -139,6 +156,7 @@ impl PendingIndex {
 
     /// Forgets what has expired, in one shard; call it again and again.
     pub fn tidy(&mut self, now: Timestamp) {
+        self.tidied_at = self.tidied_at.max(now);
         self.by_reference.retain(|_, holder| holder.until > now);
         self.by_destination.tidy(|_, ids| {
             ids.retain(|(_, expires_at)| *expires_at > now);
@@ -172,8 +190,11 @@ impl<R: Rows> Ledger<R> {
             }
         }
         // A caller's own code cannot be made again, and a person's verification is not joined to a stranger's.
+        // Nor is one that is about to end: its message would come too late. A provider's code keeps the provider's time.
+        let half = (verification.expires_at.0 - now.0) / 2;
         let joins = |armed: &Verification| {
-            armed.code_by != CodeBy::Caller && armed.code_by == verification.code_by && armed.subject == verification.subject
+            let lives = armed.code_by == CodeBy::Provider || armed.expires_at.0 - now.0 >= half.min(WORTH_SENDING_MS);
+            lives && armed.code_by != CodeBy::Caller && armed.code_by == verification.code_by && armed.subject == verification.subject
         };
         let armed = if rearm { self.newest_pending(&verification, now)?.filter(joins) } else { None };
         if let Err(limited) = self.buckets.take_all(&takes, now) {

@@ -64,8 +64,7 @@ impl SqliteStore {
         db::migrate(path)?;
         let connection = db::connect(path, synchronous)?;
         let reader = db::connect(path, synchronous)?;
-        let pending_from = id_at(now - LIFE_MAX);
-        let writer = Writer::open(connection, sink, pending_from, now)?;
+        let writer = Writer::open(connection, sink, now)?;
         Ok(SqliteStore { writer, reader: Arc::new(Mutex::new(reader)), _lock: lock })
     }
 

@@ -12,7 +12,9 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::clock::Timestamp;
-use crate::verification::store::ledger::{Ledger, database};
+use crate::verification::policy::LIFE_MAX;
+use crate::verification::store::ledger::{Ledger, PendingIndex, database};
+use crate::verification::store::sqlite::id_at;
 use crate::verification::store::sqlite::journal::BucketJournal;
 use crate::verification::store::sqlite::rows::{self, SqliteRows};
 use crate::verification::store::{EventSink, StoreError};
@@ -42,17 +44,15 @@ struct Desk<'connection> {
     journal: BucketJournal,
     index_sequence: i64,
     sink: Arc<dyn EventSink>,
-    /// Rows that began before this have expired: the pending index is rebuilt from later ones.
-    pending_from: uuid::Uuid,
     opened_at: Timestamp,
 }
 
 impl Writer {
     /// Loads the limits and the pending verifications, and starts the thread.
-    pub fn open(connection: Connection, sink: Arc<dyn EventSink>, pending_from: uuid::Uuid, now: Timestamp) -> Result<Writer, StoreError> {
+    pub fn open(connection: Connection, sink: Arc<dyn EventSink>, now: Timestamp) -> Result<Writer, StoreError> {
         let (jobs, queue) = bounded(QUEUE);
         let (opened, opening) = bounded(1);
-        let work = move || match Desk::open(&connection, sink, pending_from, now) {
+        let work = move || match Desk::open(&connection, sink, now) {
             Ok(mut desk) => {
                 let _ = opened.send(Ok(()));
                 desk.work(&queue);
@@ -113,16 +113,11 @@ fn next(queue: &Receiver<Job>) -> Option<Job> {
 }
 
 impl<'connection> Desk<'connection> {
-    fn open(
-        connection: &'connection Connection,
-        sink: Arc<dyn EventSink>,
-        pending_from: uuid::Uuid,
-        now: Timestamp,
-    ) -> Result<Desk<'connection>, StoreError> {
+    fn open(connection: &'connection Connection, sink: Arc<dyn EventSink>, now: Timestamp) -> Result<Desk<'connection>, StoreError> {
         let rows = SqliteRows::new(connection)?;
         let ledger = Ledger { rows, buckets: Default::default(), pending: Default::default(), events: Vec::new() };
         let journal = BucketJournal::default();
-        let mut desk = Desk { ledger, journal, index_sequence: 0, sink, pending_from, opened_at: now };
+        let mut desk = Desk { ledger, journal, index_sequence: 0, sink, opened_at: now };
         desk.load()?;
         Ok(desk)
     }
@@ -136,10 +131,13 @@ impl<'connection> Desk<'connection> {
         (self.journal, ledger.buckets) = BucketJournal::open(connection)?;
         self.index_sequence =
             connection.query_row("SELECT COALESCE(MAX(sequence), 0) FROM index_journal", [], |row| row.get(0)).map_err(database)?;
-        ledger.pending = Default::default();
-        for verification in rows::pending(connection, self.pending_from, self.opened_at)? {
-            ledger.pending.enter(&verification);
+        // Not from the opening on, which may be weeks ago: housekeeping knows the time.
+        let now = ledger.pending.tidied_at().max(self.opened_at);
+        let mut pending = PendingIndex::at(now);
+        for verification in rows::pending(connection, id_at(now - LIFE_MAX), now)? {
+            pending.enter(&verification);
         }
+        ledger.pending = pending;
         Ok(())
     }
 
@@ -171,15 +169,15 @@ impl<'connection> Desk<'connection> {
         batch: impl Iterator<Item = Job>,
         answers: &mut Vec<Box<dyn FnOnce(Option<StoreError>) + Send>>,
     ) -> Result<(), StoreError> {
-        let mut failed = self.execute("BEGIN IMMEDIATE").err();
+        // Outside a transaction each statement would stand by itself: without one, nothing runs. What is not taken from the
+        // queue waits there for the next batch.
+        self.execute("BEGIN IMMEDIATE")?;
         for job in batch {
-            // Also after a failure: every caller must hear of it. What the rest writes is undone with the rest.
             let done = job(&mut self.ledger);
             answers.push(done.answer);
-            failed = failed.or(done.failed);
-        }
-        if let Some(error) = failed {
-            return Err(error);
+            if let Some(error) = done.failed {
+                return Err(error);
+            }
         }
         let Ledger { rows, buckets, .. } = &mut self.ledger;
         if !rows.unindexed.is_empty() {
