@@ -53,22 +53,29 @@ impl TestApp {
 
     /// With these settings over the defaults.
     pub async fn with(toml: &str) -> TestApp {
-        TestApp::build(toml, None, http::public).await
+        TestApp::build(toml, &[], None, http::public).await
+    }
+
+    /// With variables of the environment as well (`NAME=value`).
+    pub async fn with_environment(toml: &str, variables: &[&str]) -> TestApp {
+        TestApp::build(toml, variables, None, http::public).await
     }
 
     /// With TLS on the public listener.
     pub async fn with_tls(toml: &str, tls: Arc<Tls>) -> TestApp {
-        TestApp::build(toml, Some(tls), http::public).await
+        TestApp::build(toml, &[], Some(tls), http::public).await
     }
 
     /// With other routes than the public ones, behind the same frame.
     pub async fn with_routes(toml: &str, routes: impl FnOnce(&Arc<App>) -> Router) -> TestApp {
-        TestApp::build(toml, None, routes).await
+        TestApp::build(toml, &[], None, routes).await
     }
 
-    async fn build(toml: &str, tls: Option<Arc<Tls>>, routes: impl FnOnce(&Arc<App>) -> Router) -> TestApp {
+    async fn build(toml: &str, variables: &[&str], tls: Option<Arc<Tls>>, routes: impl FnOnce(&Arc<App>) -> Router) -> TestApp {
         let directory = TempDir::new().expect("a directory");
         let mut config = Config::from_toml(toml).expect("settings");
+        let variables = variables.iter().filter_map(|pair| pair.split_once('='));
+        config.environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         config.data_dir = directory.path().join("data");
         config.console.print = false;
         config.dev.inbox_size = 100_000;

@@ -1,10 +1,12 @@
 //! A directory with nothing but the `.env` of a system that this one replaces: what its variables come to mean.
 
 use countersign::app::KINDS;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::actors::eventually;
+use crate::app::TestApp;
 use crate::binary::Binary;
+use crate::upstream::{Reply, Upstream};
 
 /// A published tutorial's variables, and what they make of this server.
 struct System {
@@ -169,4 +171,31 @@ async fn a_start_names_the_providers_and_the_costs() {
     let page = server.stranger().get("/dev/inbox").await;
     assert!(page.body.contains("really sent"), "{}", page.body);
     assert!(!page.body.contains("sends none"), "{}", page.body);
+}
+
+/// Each system's variables, and nothing said beside them but where the provider stands in this test: a start reaches it, with
+/// the system's own account.
+#[tokio::test]
+async fn a_start_reaches_the_provider_that_the_variables_name() {
+    for system in SYSTEMS {
+        let (path, by) = match system.kind {
+            "twilio" => ("/Messages.json", "Basic "),
+            "twilio-verify" => ("/Verifications", "Basic "),
+            "startmessaging" => ("/otp/send", "sm_live_geheim"),
+            other => panic!("no upstream for {other}"),
+        };
+        let sid = format!("{}{:032x}", if system.kind == "twilio" { "SM" } else { "VE" }, 1);
+        let answer = json!({ "sid": sid, "status": "pending", "data": { "requestId": "r1" } }).to_string();
+        let upstream = Upstream::new(move |_| Reply::new(201, answer.clone())).await;
+        let section = format!("[provider.{0}]\ntype = \"{0}\"\nbase_url = \"{1}\"", system.kind, upstream.url);
+        let app = TestApp::with_environment(&section, system.variables).await;
+        let client = app.client();
+        let started = client.started(json!({ "to": "+919876543210" })).await;
+        let sent = client.sent(&started).await;
+        assert_eq!((&sent["delivery"], &sent["provider"]), (&json!("sent"), &json!(system.kind)), "{}: {sent}", system.name);
+        let asked = upstream.asked_at(path);
+        assert_eq!((asked.len(), upstream.asked().len()), (1, 1), "{}", system.name);
+        let key = asked[0].header("authorization").or(asked[0].header("x-api-key")).unwrap_or_default();
+        assert!(key.starts_with(by), "{}: by whose account?", system.name);
+    }
 }
