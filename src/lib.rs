@@ -8,7 +8,7 @@
 //! - [`app`]: the only place that names concrete stores and providers: configuration in, application out.
 //! - [`cli`]: one file a command.
 //! - [`dev_provider`]: a stand-in for providers, for developers and for our tests. Nothing of the server uses it.
-//! - [`config`], [`db`], [`audit`], [`telemetry`], [`secret`], [`clock`]: what all of them stand on.
+//! - [`config`], [`db`], [`audit`], [`telemetry`], [`secret`], [`hex`], [`clock`]: what all of them stand on.
 
 pub mod app;
 pub mod audit;
@@ -18,6 +18,7 @@ pub mod config;
 pub mod db;
 pub mod delivery;
 pub mod dev_provider;
+pub mod hex;
 pub mod http;
 pub mod secret;
 pub mod telemetry;

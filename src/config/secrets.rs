@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::config::ConfigError;
+use crate::hex;
 use crate::secret::{Entropy, PEPPER_MIN_BYTES, Pepper, Peppers, Redacted};
 
 /// The pepper's file in the data directory.
@@ -61,17 +62,10 @@ fn from_file(key: &str, file: &Path) -> Result<Pepper, ConfigError> {
 
 fn parse(key: &str, text: &str) -> Result<Pepper, ConfigError> {
     let text = text.trim();
-    let bytes = hex(text).or_else(|| STANDARD.decode(text).ok()).or_else(|| URL_SAFE_NO_PAD.decode(text).ok()).map(Zeroizing::new);
+    let bytes = hex::bytes(text).or_else(|| STANDARD.decode(text).ok()).or_else(|| URL_SAFE_NO_PAD.decode(text).ok()).map(Zeroizing::new);
     bytes.and_then(|bytes| Pepper::new(&bytes)).ok_or_else(|| {
         ConfigError::rule(key, format!("must be at least {PEPPER_MIN_BYTES} random bytes as base64 or hex (openssl rand -base64 32)"))
     })
-}
-
-fn hex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }
 
 fn made(file: &Path, entropy: &dyn Entropy) -> Result<Pepper, ConfigError> {

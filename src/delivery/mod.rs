@@ -9,7 +9,6 @@ pub mod console;
 pub mod dispatch;
 pub mod gsm;
 pub mod health;
-pub mod hex;
 pub mod http;
 pub mod inbox;
 mod lanes;

@@ -6,6 +6,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
+use crate::delivery::receipt::ReceiptRequest;
+
 /// Names the message: the same in every retry.
 pub const ID: &str = "webhook-id";
 /// When this attempt was made, in Unix seconds.
@@ -34,6 +36,13 @@ impl Secret {
         format!("{VERSION}{}", STANDARD.encode(self.mac(id, seconds, body)))
     }
 
+    /// Whether a post was signed, and lately.
+    pub fn has_signed(&self, request: &ReceiptRequest<'_>) -> bool {
+        let header = |name: &str| (request.header)(name);
+        let (Some(id), Some(seconds), Some(signature)) = (header(ID), header(TIMESTAMP), header(SIGNATURE)) else { return false };
+        seconds.parse().is_ok_and(|seconds| request.is_fresh(seconds) && self.is_signed(id, seconds, request.body, signature))
+    }
+
     /// Whether one of the header's signatures is right. In constant time.
     pub fn is_signed(&self, id: &str, seconds: i64, body: &[u8], header: &str) -> bool {
         let wanted = self.mac(id, seconds, body);
@@ -52,6 +61,7 @@ impl Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
 
     /// The vector of the reference libraries.
     #[test]
@@ -67,6 +77,31 @@ mod tests {
         assert!(!secret.is_signed(id, seconds, b"{}", signature));
         for forged in ["", "v1,", &signature.replace("v1,", "v2,"), &signature[3..]] {
             assert!(!secret.is_signed(id, seconds, body, forged), "{forged}");
+        }
+    }
+
+    /// The same vector, as a post with its headers.
+    #[test]
+    fn a_post_is_judged_by_its_headers_its_bytes_and_its_age() {
+        let secret = Secret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("a secret");
+        let right = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
+        let signed = |body: &str, signature: &str, now: i64| {
+            let header = |name: &str| match name {
+                "webhook-id" => Some("msg_p5jXN8AQM9LWM0D4loKWxJek"),
+                "webhook-timestamp" => Some("1614265330"),
+                "webhook-signature" => Some(signature),
+                _ => None,
+            };
+            let now = Timestamp(now * 1000);
+            secret.has_signed(&ReceiptRequest { method: "POST", url: "", query: "", header: &header, body: body.as_bytes(), now })
+        };
+        let body = r#"{"test": 2432232314}"#;
+        assert!(signed(body, right, 1_614_265_330));
+        assert!(signed(body, &format!("v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc= v2,x {right}"), 1_614_265_330), "while keys change");
+        assert!(!signed(body, right, 1_614_265_631), "too old");
+        assert!(!signed(r#"{"test":2432232314}"#, right, 1_614_265_330), "the bytes are signed, not the meaning");
+        for wrong in ["", "v1,", "v1", &right.replace("v1", "v2"), &right.replace("v1,", "")] {
+            assert!(!signed(body, wrong, 1_614_265_330), "{wrong:?}");
         }
     }
 

@@ -12,12 +12,12 @@ use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::delivery::hex;
 use crate::delivery::http::{Http, Response, call};
 use crate::delivery::message::Message;
 use crate::delivery::provider::{Account, Family, Kind, MessageProvider, SendError, SettingError, seconds_left};
 use crate::delivery::receipt::{Answer, ProviderReceipt, ReceiptError, ReceiptRequest};
 use crate::delivery::signature::is_mac;
+use crate::hex;
 use crate::secret::{Code, Redacted};
 use crate::verification::model::Channel;
 use crate::verification::store::ReceiptState;

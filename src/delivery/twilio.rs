@@ -13,12 +13,13 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::delivery::hex;
 use crate::delivery::http::{Http, Response, call};
+use crate::delivery::mail::escaped;
 use crate::delivery::message::{Message, Speech};
 use crate::delivery::provider::{Account, Family, Kind, MessageProvider, SendError, SettingError, seconds_left};
 use crate::delivery::receipt::{Answer, ProviderReceipt, ReceiptError, ReceiptRequest};
 use crate::delivery::signature::is_mac;
+use crate::hex;
 use crate::secret::{Code, Redacted};
 use crate::verification::model::Channel;
 use crate::verification::store::ReceiptState;
@@ -42,28 +43,18 @@ pub const KIND: Kind = Kind {
     build,
 };
 
-/// Of an account, for every call to Twilio.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Credentials {
-    /// `AC…`.
-    pub account_sid: String,
-    /// The account's own secret. Receipts are signed with it.
-    pub auth_token: Option<Redacted<String>>,
-    /// `SK…`, in place of the auth token.
-    pub api_key: Option<String>,
-    /// Its secret.
-    pub api_key_secret: Option<Redacted<String>>,
-}
-
-impl Credentials {
-    /// User and password: those of the API key, where there is one.
-    pub fn basic(&self) -> Result<(String, Redacted<String>), SettingError> {
-        match (&self.api_key, &self.api_key_secret, &self.auth_token) {
-            (Some(key), Some(secret), _) => Ok((key.clone(), secret.clone())),
-            (None, None, Some(token)) => Ok((self.account_sid.clone(), token.clone())),
-            (None, None, None) => Err(SettingError("auth_token (or api_key and api_key_secret) is missing".into())),
-            _ => Err(SettingError("api_key and api_key_secret must be set together".into())),
-        }
+/// User and password for every call to Twilio: those of the API key, where there is one.
+pub fn basic(
+    account_sid: &str,
+    auth_token: Option<&Redacted<String>>,
+    api_key: Option<&String>,
+    api_key_secret: Option<&Redacted<String>>,
+) -> Result<(String, Redacted<String>), SettingError> {
+    match (api_key, api_key_secret, auth_token) {
+        (Some(key), Some(secret), _) => Ok((key.clone(), secret.clone())),
+        (None, None, Some(token)) => Ok((account_sid.to_owned(), token.clone())),
+        (None, None, None) => Err(SettingError("auth_token (or api_key and api_key_secret) is missing".into())),
+        _ => Err(SettingError("api_key and api_key_secret must be set together".into())),
     }
 }
 
@@ -89,48 +80,25 @@ struct Settings {
 
 struct Twilio {
     http: Http,
-    account_sid: String,
+    settings: Settings,
     user: String,
     password: Redacted<String>,
-    auth_token: Option<Redacted<String>>,
-    webhook_key: Option<Redacted<String>>,
-    from: Option<String>,
-    messaging_service_sid: Option<String>,
-    whatsapp_from: Option<String>,
-    whatsapp_content_sid: Option<String>,
     channels: Vec<Channel>,
     base_url: String,
 }
 
 fn build(account: &Account) -> Result<Family, SettingError> {
-    let settings: Settings = account.settings()?;
-    let credentials = Credentials {
-        account_sid: settings.account_sid,
-        auth_token: settings.auth_token,
-        api_key: settings.api_key,
-        api_key_secret: settings.api_key_secret,
-    };
-    let (user, password) = credentials.basic()?;
+    let mut settings: Settings = account.settings()?;
+    let Settings { account_sid, auth_token, api_key, api_key_secret, .. } = &settings;
+    let (user, password) = basic(account_sid, auth_token.as_ref(), api_key.as_ref(), api_key_secret.as_ref())?;
     let texts = settings.from.is_some() || settings.messaging_service_sid.is_some();
     let channels = [(Channel::Sms, texts), (Channel::Call, settings.from.is_some()), (Channel::Whatsapp, settings.whatsapp_from.is_some())];
     let channels: Vec<_> = channels.into_iter().filter(|(_, has)| *has).map(|(channel, _)| channel).collect();
     if channels.is_empty() {
         return Err(SettingError("from, messaging_service_sid or whatsapp_from is missing: nobody to send as".into()));
     }
-    Ok(Family::Message(std::sync::Arc::new(Twilio {
-        http: account.http.clone(),
-        account_sid: credentials.account_sid,
-        user,
-        password,
-        auth_token: credentials.auth_token,
-        webhook_key: settings.webhook_key,
-        from: settings.from,
-        messaging_service_sid: settings.messaging_service_sid,
-        whatsapp_from: settings.whatsapp_from,
-        whatsapp_content_sid: settings.whatsapp_content_sid,
-        channels,
-        base_url: settings.base_url.unwrap_or_else(|| "https://api.twilio.com".into()),
-    })))
+    let base_url = settings.base_url.take().unwrap_or_else(|| "https://api.twilio.com".into());
+    Ok(Family::Message(std::sync::Arc::new(Twilio { http: account.http.clone(), settings, user, password, channels, base_url })))
 }
 
 #[derive(Deserialize)]
@@ -164,7 +132,7 @@ impl MessageProvider for Twilio {
             Some(speech) => ("Calls", self.call_form(message, speech)),
             None => ("Messages", self.message_form(message)),
         };
-        let url = format!("{}/2010-04-01/Accounts/{}/{resource}.json", self.base_url, self.account_sid);
+        let url = format!("{}/2010-04-01/Accounts/{}/{resource}.json", self.base_url, self.settings.account_sid);
         let request = self.http.post(url).basic_auth(&self.user, Some(self.password.expose())).form(&form);
         let response = call(request).await?;
         match response.json::<Created>() {
@@ -203,15 +171,17 @@ impl Twilio {
         let mut form = Vec::with_capacity(6);
         if envelope.channel == Channel::Whatsapp {
             form.push(("To", format!("whatsapp:{}", envelope.to.canonical())));
-            form.extend(self.whatsapp_from.as_ref().map(|from| ("From", format!("whatsapp:{}", from.trim_start_matches("whatsapp:")))));
+            form.extend(
+                self.settings.whatsapp_from.as_ref().map(|from| ("From", format!("whatsapp:{}", from.trim_start_matches("whatsapp:")))),
+            );
         } else {
             form.push(("To", envelope.to.canonical().to_owned()));
-            match (&self.messaging_service_sid, &self.from) {
+            match (&self.settings.messaging_service_sid, &self.settings.from) {
                 (Some(service), _) => form.push(("MessagingServiceSid", service.clone())),
                 (None, from) => form.extend(from.as_ref().map(|from| ("From", from.clone()))),
             }
         }
-        match &self.whatsapp_content_sid {
+        match &self.settings.whatsapp_content_sid {
             Some(content) if envelope.channel == Channel::Whatsapp => {
                 form.push(("ContentSid", content.clone()));
                 form.push(("ContentVariables", serde_json::json!({ "1": message.code.expose() }).to_string()));
@@ -225,7 +195,7 @@ impl Twilio {
 
     fn call_form(&self, message: &Message, speech: &Speech) -> Vec<(&'static str, String)> {
         let mut form = vec![("To", message.envelope.to.canonical().to_owned()), ("Twiml", twiml(speech, &message.code))];
-        form.extend(self.from.as_ref().map(|from| ("From", from.clone())));
+        form.extend(self.settings.from.as_ref().map(|from| ("From", from.clone())));
         form.extend(message.envelope.callback.as_ref().map(|callback| ("StatusCallback", callback.clone())));
         form
     }
@@ -234,7 +204,7 @@ impl Twilio {
     fn is_signed(&self, request: &ReceiptRequest<'_>, form: &[(String, String)]) -> bool {
         let Some(signature) = (request.header)("x-twilio-signature").and_then(|text| STANDARD.decode(text).ok()) else { return false };
         let newer = (request.header)("x-twilio-webhooks-signature-settings");
-        let is_signature = |text: &str| match (newer, &self.webhook_key, &self.auth_token) {
+        let is_signature = |text: &str| match (newer, &self.settings.webhook_key, &self.settings.auth_token) {
             (Some(settings), Some(key), _) if settings.contains("HMAC_SHA256") => {
                 is_mac::<Hmac<Sha256>>(key.expose().as_bytes(), &[text.as_bytes()], &signature)
             }
@@ -273,10 +243,6 @@ fn twiml(speech: &Speech, code: &Code) -> String {
     let digits: Vec<_> = code.expose().chars().map(|digit| format!("{}<Pause length=\"1\"/>", say(&digit.to_string()))).collect();
     let digits = digits.concat();
     format!("<Response>{}{digits}{}{digits}{}</Response>", say(&speech.greeting), say(&speech.again), say(&speech.goodbye))
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// What Twilio's refusal means. Its codes move now and then, so sets are matched, and the status decides about the rest.
@@ -332,20 +298,21 @@ mod tests {
     use crate::delivery::provider::Fault;
 
     fn twilio(auth_token: Option<&str>, webhook_key: Option<&str>) -> Twilio {
-        Twilio {
-            http: Http::new().expect("a client"),
+        let secret = |text: &str| Redacted::new(text.to_owned());
+        let settings = Settings {
             account_sid: "AC1".into(),
-            user: "AC1".into(),
-            password: Redacted::new("unused".into()),
-            auth_token: auth_token.map(|token| Redacted::new(token.to_owned())),
-            webhook_key: webhook_key.map(|key| Redacted::new(key.to_owned())),
+            auth_token: auth_token.map(secret),
+            api_key: None,
+            api_key_secret: None,
             from: None,
             messaging_service_sid: None,
             whatsapp_from: None,
             whatsapp_content_sid: None,
-            channels: Vec::new(),
-            base_url: String::new(),
-        }
+            webhook_key: webhook_key.map(secret),
+            base_url: None,
+        };
+        let (http, password) = (Http::new().expect("a client"), secret("unused"));
+        Twilio { http, settings, user: "AC1".into(), password, channels: Vec::new(), base_url: String::new() }
     }
 
     fn accepts(twilio: &Twilio, url: &str, body: &str, headers: &[(&str, &str)]) -> bool {

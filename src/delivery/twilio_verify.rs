@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::delivery::http::{Http, Response, call};
 use crate::delivery::message::Envelope;
 use crate::delivery::provider::{Account, Family, Kind, SendError, SettingError, VerifyProvider, life_setting};
-use crate::delivery::twilio::{Credentials, Refused, refusal};
+use crate::delivery::twilio::{Refused, basic, refusal};
 use crate::secret::{Code, Redacted};
 use crate::verification::courier::{ProviderLimits, ProviderVerdict};
 use crate::verification::model::Channel;
@@ -75,13 +75,8 @@ struct TwilioVerify {
 
 fn build(account: &Account) -> Result<Family, SettingError> {
     let settings: Settings = account.settings()?;
-    let credentials = Credentials {
-        account_sid: settings.account_sid,
-        auth_token: settings.auth_token,
-        api_key: settings.api_key,
-        api_key_secret: settings.api_key_secret,
-    };
-    let (user, password) = credentials.basic()?;
+    let Settings { account_sid, auth_token, api_key, api_key_secret, .. } = &settings;
+    let (user, password) = basic(account_sid, auth_token.as_ref(), api_key.as_ref(), api_key_secret.as_ref())?;
     if !is_sid(&settings.service_sid, "VA") {
         return Err(SettingError("service_sid must be the SID of a Verify service: VA and letters and digits".into()));
     }

@@ -169,12 +169,7 @@ impl MessageProvider for Webhook {
     }
 
     fn receipts(&self, request: &ReceiptRequest<'_>) -> Result<Answer, ReceiptError> {
-        let header = |name: &str| (request.header)(name);
-        let (Some(id), Some(seconds), Some(signature)) = (header(ID), header(TIMESTAMP), header(SIGNATURE)) else {
-            return Err(ReceiptError::Signature);
-        };
-        let seconds = seconds.parse().map_err(|_| ReceiptError::Signature)?;
-        if !request.is_fresh(seconds) || !self.secret.is_signed(id, seconds, request.body, signature) {
+        if !self.secret.has_signed(request) {
             return Err(ReceiptError::Signature);
         }
         let receipt: Receipt = serde_json::from_slice(request.body).map_err(|_| ReceiptError::Malformed)?;

@@ -12,12 +12,12 @@ use serde_json::json;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use crate::delivery::hex;
 use crate::delivery::http::{Http, Response, call};
 use crate::delivery::message::Message;
 use crate::delivery::provider::{Account, Family, Kind, MessageProvider, SendError, SettingError};
 use crate::delivery::receipt::{Answer, ProviderReceipt, ReceiptError, ReceiptRequest};
 use crate::delivery::signature::is_mac;
+use crate::hex;
 use crate::secret::Redacted;
 use crate::verification::model::Channel;
 use crate::verification::store::ReceiptState;

@@ -16,7 +16,8 @@ use crate::delivery::provider::{Family, Provider, SendError};
 use crate::delivery::receipt::MessageNumber;
 use crate::verification::courier::Parcel;
 use crate::verification::model::{Delivery, Status, Verification};
-use crate::verification::store::{Delivered, Undelivered};
+use crate::verification::policy::worth_sending;
+use crate::verification::store::{Delivered, StoreError, Undelivered};
 
 /// Messages that one provider is asked to send at once.
 const AT_ONCE: usize = 64;
@@ -30,8 +31,6 @@ const NOTE_AGAIN_AFTER: Duration = Duration::from_millis(100);
 const LOOK_AGAIN_AFTER: u32 = 10;
 /// A message that waited so long is looked up before it is sent.
 const SUPERSEDED_AFTER: Duration = Duration::from_secs(1);
-/// A code with less life left than this is not worth sending (R03); nor is one whose life is half over, where that is less.
-const LIFE_WORTH_SENDING: Duration = Duration::from_secs(60);
 
 struct Report {
     service: Arc<str>,
@@ -93,16 +92,23 @@ async fn report(mut reported: mpsc::Receiver<Report>, tools: Arc<Tools>) {
     }
 }
 
+async fn note(tools: &Tools, delivered: Vec<Delivered>) {
+    let messages = delivered.len();
+    if let Err(error) = insist(|| tools.store.delivered(delivered.clone())).await {
+        tracing::error!(%error, messages, "deliveries could not be noted");
+    }
+}
+
 /// Tells the store, and again when it has no room or undid the batch: a report that is lost is a message that is sent twice,
 /// or a provider's code that can never pass.
-async fn note(tools: &Tools, delivered: Vec<Delivered>) {
-    for attempt in 1..=NOTED_AT_MOST {
-        match tools.store.delivered(delivered.clone()).await {
-            Ok(_) => return,
-            Err(error) if attempt == NOTED_AT_MOST => tracing::error!(%error, messages = delivered.len(), "deliveries could not be noted"),
+async fn insist<F: Future<Output = Result<usize, StoreError>>>(tell: impl Fn() -> F) -> Result<usize, StoreError> {
+    for attempt in 1..NOTED_AT_MOST {
+        match tell().await {
             Err(_) => tokio::time::sleep(NOTE_AGAIN_AFTER * attempt).await,
+            noted => return noted,
         }
     }
+    tell().await
 }
 
 /// For the inbox.
@@ -119,9 +125,9 @@ async fn deliver(shared: &Arc<Lanes>, provider: &Provider, health: &Mutex<Health
     let tools = &shared.tools;
     let now = tools.clock.now();
     let verification = &job.parcel.verification;
-    let worth_sending = LIFE_WORTH_SENDING.min(job.parcel.policy.life(verification.channel) / 2);
     // A provider's own code keeps the provider's time.
-    if job.parcel.code.is_some() && now + worth_sending > verification.expires_at {
+    let least = worth_sending(job.parcel.policy.life(verification.channel));
+    if job.parcel.code.is_some() && now.until(verification.expires_at) < least {
         let error = SendError::unavailable("its turn came when the code had less than a minute to live");
         show(tools, provider, &job, Some(&error));
         return Some(failed(provider, job, &error, now));
@@ -281,5 +287,30 @@ async fn ask(shared: &Lanes, provider: &Provider, job: &Job) -> Result<String, S
     match tokio::time::timeout(patience, sending).await {
         Ok(result) => result,
         Err(_) => Err(SendError::uncertain(format!("no answer within {patience:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// How often the store was told, and what came of it, where it refuses the first few times.
+    async fn told(refusals: u32) -> (u32, Result<usize, StoreError>) {
+        let asked = Cell::new(0);
+        let noted = insist(|| {
+            asked.set(asked.get() + 1);
+            std::future::ready(if asked.get() <= refusals { Err(StoreError::Overloaded) } else { Ok(1) })
+        })
+        .await;
+        (asked.get(), noted)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_report_is_offered_again_for_a_while() {
+        assert!(matches!(told(0).await, (1, Ok(1))));
+        assert!(matches!(told(3).await, (4, Ok(1))));
+        assert!(matches!(told(u32::MAX).await, (NOTED_AT_MOST, Err(StoreError::Overloaded))));
     }
 }

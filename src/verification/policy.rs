@@ -19,6 +19,12 @@ pub const LIFE_MAX: Duration = Duration::from_secs(3600);
 /// Most messages that an exact window can hold.
 pub const WINDOW_COUNT_MAX: u32 = 100;
 
+/// Life that a code must have left to be worth sending (R03): whoever waits for it would get it too late. Of a code that
+/// lives less than two minutes, half.
+pub fn worth_sending(life: Duration) -> Duration {
+    MINUTE.min(life / 2)
+}
+
 const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -5,16 +5,15 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::clock::{Timestamp, milliseconds};
+use crate::clock::Timestamp;
 use crate::secret::{Code, Tag};
 use crate::verification::courier::CodeMaker;
 use crate::verification::destination::Destination;
 use crate::verification::engine::{Engine, derive};
 use crate::verification::limit::{LimitName, Rule, Take};
 use crate::verification::model::{Channel, CodeBy, Delivery, Origin, Status, Verification, VerificationId, failures_key, sends_key};
-use crate::verification::policy::{LIFE_MAX, Policy};
+use crate::verification::policy::{LIFE_MAX, Policy, worth_sending};
 use crate::verification::request::{self, Caller, InvalidField, StartRequest, Which};
-use crate::verification::store::ledger::WORTH_SENDING_MS;
 use crate::verification::store::{IdempotencyClaim, Resend, Start, Target};
 
 impl Engine {
@@ -125,9 +124,8 @@ impl Engine {
             digest(verification.channel.as_str().as_bytes());
             digest(own_code.as_ref().map_or("", Code::expose).as_bytes());
         });
-        let life_left = verification.expires_at.0 - now.0;
-        let worth_sending = life_left >= WORTH_SENDING_MS.min(milliseconds(policy.life(channel)) / 2);
-        let same = if policy.same_code && own_code.is_none() && worth_sending { self.code_of(&verification) } else { None };
+        let lives = now.until(verification.expires_at) >= worth_sending(policy.life(channel));
+        let same = if policy.same_code && own_code.is_none() && lives { self.code_of(&verification) } else { None };
         let code = match same {
             _ if verification.code_by == CodeBy::Provider => None,
             // The same code keeps its end: it was issued once.

@@ -274,40 +274,71 @@ impl MessageProvider for Faulty {
     }
 }
 
+impl Faulty {
+    /// A dispatcher with this provider alone, over the application's store.
+    fn dispatcher(self: &Arc<Self>, app: &TestApp) -> Dispatcher {
+        let engine = &app.app.engine;
+        let policy = engine.policy("default");
+        let providers = vec![Provider { name: "faulty".into(), family: Family::Message(Arc::clone(self) as _) }];
+        let routes = Routes::new(Vec::new(), Routing::Ordered, &providers).expect("routes");
+        let (failed, _followers) = tokio::sync::mpsc::unbounded_channel();
+        let tools = Tools {
+            store: Arc::clone(&engine.store),
+            clock: Arc::clone(&engine.clock),
+            entropy: Arc::clone(&engine.entropy),
+            renderer: Arc::new(Renderer::new([&policy].into_iter()).expect("texts")),
+            references: app.app.references.clone(),
+            inbox: None,
+            metrics: Arc::clone(&app.app.metrics),
+            retry_wait: Duration::from_millis(1),
+            patience: Duration::from_secs(1),
+            last_patience: Duration::from_secs(1),
+            queue: 10,
+            failed,
+        };
+        Dispatcher::new(providers, routes, tools)
+    }
+}
+
+/// A message of that verification, and who hears when its fate is known.
+async fn parcel(app: &TestApp, started: &Value) -> (Parcel, tokio::sync::oneshot::Receiver<()>) {
+    let engine = &app.app.engine;
+    let id = started["id"].as_str().expect("an id").parse().expect("a UUID");
+    let (verification, _) = engine.get("default", id).await.expect("a store").expect("a verification");
+    let (noted, hears) = tokio::sync::oneshot::channel();
+    let code = Some(Code::parse("123456").expect("a code"));
+    (Parcel { verification, code, policy: engine.policy("default"), noted: Some(noted) }, hears)
+}
+
 /// A panic in one provider's file ends that message, and not the lane with all that wait in it.
 #[tokio::test]
 async fn a_provider_that_panics_keeps_its_lane() {
     let app = TestApp::new().await;
     let started = app.client().started(json!({ "to": number(1) })).await;
-    let engine = &app.app.engine;
-    let id = started["id"].as_str().expect("an id").parse().expect("a UUID");
-    let (verification, _) = engine.get("default", id).await.expect("a store").expect("a verification");
-    let policy = engine.policy("default");
     let faulty = Arc::<Faulty>::default();
-    let providers = vec![Provider { name: "faulty".into(), family: Family::Message(Arc::clone(&faulty) as _) }];
-    let routes = Routes::new(Vec::new(), Routing::Ordered, &providers).expect("routes");
-    let (failed, _followers) = tokio::sync::mpsc::unbounded_channel();
-    let tools = Tools {
-        store: Arc::clone(&engine.store),
-        clock: Arc::clone(&engine.clock),
-        entropy: Arc::clone(&engine.entropy),
-        renderer: Arc::new(Renderer::new([&policy].into_iter()).expect("texts")),
-        references: app.app.references.clone(),
-        inbox: None,
-        metrics: Arc::clone(&app.app.metrics),
-        retry_wait: Duration::from_millis(1),
-        patience: Duration::from_secs(1),
-        last_patience: Duration::from_secs(1),
-        queue: 10,
-        failed,
-    };
-    let dispatcher = Dispatcher::new(providers, routes, tools);
+    let dispatcher = faulty.dispatcher(&app);
     for asked in 1..=2 {
-        let (noted, hears) = tokio::sync::oneshot::channel();
-        let code = Some(Code::parse("123456").expect("a code"));
-        let parcel = Parcel { verification: verification.clone(), code, policy: Arc::clone(&policy), noted: Some(noted) };
+        let (parcel, hears) = parcel(&app, &started).await;
         assert!(dispatcher.dispatch(parcel).is_ok());
         tokio::time::timeout(Duration::from_secs(10), hears).await.expect("its fate is known").expect("and told");
         assert_eq!(faulty.0.load(Ordering::Relaxed), asked);
     }
+}
+
+/// What waited while its verification was called off is dropped, and no provider is asked.
+#[tokio::test]
+async fn a_message_that_nobody_waits_for_is_dropped() {
+    let app = TestApp::new().await;
+    let client = app.client();
+    let (wanted, unwanted) = (client.started(json!({ "to": number(1) })).await, client.started(json!({ "to": number(2) })).await);
+    let (faulty, mut hears) = (Arc::<Faulty>::default(), Vec::new());
+    let dispatcher = faulty.dispatcher(&app);
+    let parcels = [parcel(&app, &unwanted).await, parcel(&app, &wanted).await];
+    client.cancel(&unwanted).await.expect(200);
+    app.advance(2);
+    for (parcel, hear) in parcels {
+        assert!(dispatcher.dispatch(parcel).is_ok());
+        hears.push(tokio::time::timeout(Duration::from_secs(10), hear).await.expect("its fate is known").is_ok());
+    }
+    assert_eq!((hears, faulty.0.load(Ordering::Relaxed)), (vec![false, true], 1));
 }

@@ -4,13 +4,12 @@
 //! reading before writing is safe here, and here only: a store that others write to at the same time needs guarded
 //! statements instead (architecture: "count first; guard every state change and look at the row count").
 
-use std::collections::HashMap;
-
 use crate::clock::Timestamp;
 use crate::verification::buckets::Buckets;
 use crate::verification::limit::{Bucket, BucketKey, LimitName, Rule, SendRule, Take};
 use crate::verification::model::{CodeBy, Delivery, Event, EventKind, Origin, Status, Verification, VerificationId};
-use crate::verification::sharded::Sharded;
+use crate::verification::policy::worth_sending;
+use crate::verification::store::pending::PendingIndex;
 use crate::verification::store::{
     Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Receipt, ReceiptState, Resend, Sending,
     Snapshot, Start, StoreError, Target, Undelivered,
@@ -20,12 +19,6 @@ use crate::verification::store::{
 pub const IDEMPOTENCY_LIFE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 /// A check that has not answered its key by then died on the way; the key may be used again.
 const IDEMPOTENCY_LEASE: std::time::Duration = std::time::Duration::from_secs(30);
-
-/// No provider lets a code of its own live longer (Twilio Verify's longest).
-const PROVIDER_LIFE_MAX: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
-
-/// A code with less life left is not sent again, in milliseconds: whoever waits for it would get it too late (R03).
-pub const WORTH_SENDING_MS: i64 = 60_000;
 
 /// What is kept for an idempotency key.
 #[derive(Debug, Clone)]
@@ -54,117 +47,6 @@ pub trait Rows {
     fn keep_idempotency(&mut self, key: &[u8; 32], row: &IdempotencyRow) -> Result<(), StoreError>;
 }
 
-/// Pending verifications by service, purpose and destination, oldest first; and those whose code a provider made, by the
-/// provider's reference. Rebuilt from the rows at start.
-#[derive(Debug, Default)]
-pub struct PendingIndex {
-    by_destination: Sharded<Vec<(VerificationId, Timestamp)>>,
-    by_reference: HashMap<String, Holder>,
-    /// What had expired by then is forgotten.
-    tidied_at: Timestamp,
-}
-
-/// The verification that a provider's reference, and so the code behind it, belongs to. Kept beyond its end, because the
-/// provider may let the code live longer than we do. (Over a restart only those of pending ones are kept.)
-#[derive(Debug)]
-struct Holder {
-    id: VerificationId,
-    /// What its code is good for, and for whom.
-    key: BucketKey,
-    /// From then on its code may serve another one for the same.
-    expires_at: Timestamp,
-    /// From then on nobody remembers.
-    until: Timestamp,
-}
-
-impl Holder {
-    fn new(verification: &Verification) -> Holder {
-        let destination = verification.destination.key();
-        let subject = verification.subject.as_deref().unwrap_or_default();
-        let key = [verification.service.as_bytes(), verification.purpose.as_bytes(), &destination, subject.as_bytes()];
-        Holder {
-            id: verification.id,
-            key: LimitName::Destination.key(&key),
-            expires_at: verification.expires_at,
-            until: verification.created_at + PROVIDER_LIFE_MAX,
-        }
-    }
-}
-
-impl PendingIndex {
-    /// An empty one, for what lives at that time.
-    pub fn at(now: Timestamp) -> PendingIndex {
-        PendingIndex { tidied_at: now, ..PendingIndex::default() }
-    }
-
-    /// The newest time that it knows of.
-    pub fn tidied_at(&self) -> Timestamp {
-        self.tidied_at
-    }
-
-    fn key(service: &str, purpose: &str, destination: &[u8; 16]) -> BucketKey {
-        LimitName::Destination.key(&[service.as_bytes(), purpose.as_bytes(), destination])
-    }
-
-    /// Enters a verification, or moves its end.
-    pub fn enter(&mut self, verification: &Verification) {
-        let key = Self::key(&verification.service, &verification.purpose, &verification.destination.key());
-        if let (CodeBy::Provider, Some((_, reference))) = (verification.code_by, &verification.delivered_by) {
-            self.by_reference.insert(reference.clone(), Holder::new(verification));
-        }
-        let ids = self.by_destination.entry(key);
-        // Nearly always one: no room for more until more come.
-        ids.reserve_exact(1);
-        match ids.iter_mut().find(|(id, _)| *id == verification.id) {
-            Some(entry) => entry.1 = verification.expires_at,
-            None => ids.push((verification.id, verification.expires_at)),
-        }
-    }
-
-    fn newest_first(&self, service: &str, purpose: &str, destination: &[u8; 16]) -> Vec<VerificationId> {
-        let ids = self.by_destination.get(&Self::key(service, purpose, destination));
-        ids.into_iter().flatten().rev().map(|(id, _)| *id).collect()
-    }
-
-    /// Enters a provider's reference, unless it is another one's. One that has expired here and not there is taken over by
-    /// the next one for the same service, purpose, destination and subject: that is a code sent again. Never for another.
-    fn refers(&mut self, reference: &str, verification: &Verification) -> bool {
-        let (now, next) = (verification.queued_at, Holder::new(verification));
-        let is_taken = |holder: &Holder| holder.id != next.id && holder.until > now && (holder.expires_at > now || holder.key != next.key);
-        let is_free = !self.by_reference.get(reference).is_some_and(is_taken);
-        if is_free {
-            self.by_reference.insert(reference.to_owned(), next);
-        }
-        is_free
-    }
-
-    fn remove(&mut self, verification: &Verification) {
-        let key = Self::key(&verification.service, &verification.purpose, &verification.destination.key());
-        // Used or called off: should the provider not know that yet, the code serves nobody any more.
-        if let Some(holder) = verification.delivered_by.as_ref().and_then(|(_, reference)| self.by_reference.get_mut(reference))
-            && holder.id == verification.id
-        {
-            holder.expires_at = holder.until;
-        }
-        if let Some(ids) = self.by_destination.get_mut(&key) {
-            ids.retain(|(id, _)| *id != verification.id);
-            if ids.is_empty() {
-                self.by_destination.remove(&key);
-            }
-        }
-    }
-
-    /// Forgets what has expired, in one shard; call it again and again.
-    pub fn tidy(&mut self, now: Timestamp) {
-        self.tidied_at = self.tidied_at.max(now);
-        self.by_reference.retain(|_, holder| holder.until > now);
-        self.by_destination.tidy(|_, ids| {
-            ids.retain(|(_, expires_at)| *expires_at > now);
-            !ids.is_empty()
-        });
-    }
-}
-
 /// Rows, limits and the index of pending verifications, and every transition over them.
 #[derive(Debug, Default)]
 pub struct Ledger<R> {
@@ -191,9 +73,9 @@ impl<R: Rows> Ledger<R> {
         }
         // A caller's own code cannot be made again, and a person's verification is not joined to a stranger's.
         // Nor is one that is about to end: its message would come too late. A provider's code keeps the provider's time.
-        let half = (verification.expires_at.0 - now.0) / 2;
+        let least = worth_sending(now.until(verification.expires_at));
         let joins = |armed: &Verification| {
-            let lives = armed.code_by == CodeBy::Provider || armed.expires_at.0 - now.0 >= half.min(WORTH_SENDING_MS);
+            let lives = armed.code_by == CodeBy::Provider || now.until(armed.expires_at) >= least;
             lives && armed.code_by != CodeBy::Caller && armed.code_by == verification.code_by && armed.subject == verification.subject
         };
         let armed = if rearm { self.newest_pending(&verification, now)?.filter(joins) } else { None };

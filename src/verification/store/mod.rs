@@ -9,6 +9,7 @@
 pub mod conformance;
 pub mod ledger;
 pub mod memory;
+pub mod pending;
 pub mod sqlite;
 
 use std::sync::Arc;

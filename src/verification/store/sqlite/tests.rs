@@ -1,6 +1,7 @@
 //! What the conformance suite cannot see from outside: files, restarts, and batches that are undone.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{OpenError, SqliteStore};
@@ -12,6 +13,7 @@ use crate::verification::model::Verification;
 use crate::verification::store::conformance::fixtures::{
     NOW, SERVICE, approve, attempt, claim, destination, limit, resend, start, verification,
 };
+use crate::verification::store::ledger::database;
 use crate::verification::store::{AttemptOutcome, Delivered, Receipt, ReceiptState, Sending, Start, Store, StoreError, Target};
 
 fn open(path: &std::path::Path, now: Timestamp) -> Result<SqliteStore, OpenError> {
@@ -192,4 +194,28 @@ async fn many_buckets_are_read_back() {
         again.verification.id = uuid::Uuid::from_u128(u128::from(number) + 1);
         assert!(matches!(store.start(again).await, Ok(Sending::Limited(_))), "bucket {number} was lost");
     }
+}
+
+/// While another process writes there is no transaction to be had: then nothing runs, since each statement would stand by
+/// itself; afterwards the store goes on.
+#[tokio::test]
+async fn nothing_runs_outside_a_transaction() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("store.db");
+    let store = open(&path, NOW).expect("opens");
+    let impatient = store.run(|ledger| ledger.rows.connection.busy_timeout(Duration::ZERO).map_err(database)).await;
+    impatient.expect("the setting");
+    let other = rusqlite::Connection::open(&path).expect("a second connection");
+    other.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+    let ran = Arc::new(AtomicBool::new(false));
+    let notes = Arc::clone(&ran);
+    let refused = store
+        .run(move |_| {
+            notes.store(true, Ordering::SeqCst);
+            Ok(())
+        })
+        .await;
+    assert!(refused.is_err() && !ran.load(Ordering::SeqCst), "{refused:?}");
+    other.execute_batch("ROLLBACK").expect("the lock is free again");
+    store.ping().await.expect("the store goes on");
 }

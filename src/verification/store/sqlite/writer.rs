@@ -13,7 +13,8 @@ use tokio::sync::oneshot;
 
 use crate::clock::Timestamp;
 use crate::verification::policy::LIFE_MAX;
-use crate::verification::store::ledger::{Ledger, PendingIndex, database};
+use crate::verification::store::ledger::{Ledger, database};
+use crate::verification::store::pending::PendingIndex;
 use crate::verification::store::sqlite::id_at;
 use crate::verification::store::sqlite::journal::BucketJournal;
 use crate::verification::store::sqlite::rows::{self, SqliteRows};
