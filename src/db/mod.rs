@@ -1,6 +1,7 @@
 //! Durable data: opening the database, bringing its tables up to date, and the plain tables beside the verifications.
 
 pub mod client;
+pub mod database;
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,8 +10,8 @@ use rusqlite::Connection;
 
 /// Migrations in the order in which they are applied. The name is what `countersign migrate` shows.
 const MIGRATIONS: &[(&str, &str)] = &[
-    ("0001_first", include_str!("../../migrations/sqlite/0001_first.sql")),
-    ("0002_append_only", include_str!("../../migrations/sqlite/0002_append_only.sql")),
+    ("0001_first", include_str!("../../migrations/embedded/0001_first.sql")),
+    ("0002_append_only", include_str!("../../migrations/embedded/0002_append_only.sql")),
 ];
 
 /// How long a statement waits for another process (the CLI) that writes to the same file.

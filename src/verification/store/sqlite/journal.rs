@@ -128,7 +128,7 @@ mod tests {
 
     fn database() -> Connection {
         let connection = Connection::open_in_memory().expect("sqlite");
-        connection.execute_batch(include_str!("../../../../migrations/sqlite/0001_first.sql")).expect("schema");
+        connection.execute_batch(include_str!("../../../../migrations/embedded/0001_first.sql")).expect("schema");
         connection
     }
 

@@ -144,7 +144,7 @@ async fn the_first_schema_is_read() {
     let (now, id) = (verification(7, 7).created_at, verification(7, 7).id);
     {
         let first = rusqlite::Connection::open(&path).expect("sqlite");
-        first.execute_batch(include_str!("../../../../migrations/sqlite/0001_first.sql")).expect("the first schema");
+        first.execute_batch(include_str!("../../../../migrations/embedded/0001_first.sql")).expect("the first schema");
         first.pragma_update(None, "user_version", 1).expect("its version");
         first
             .execute(

@@ -1,0 +1,4 @@
+//! Accounts: who a person is, and how they prove it.
+
+pub mod model;
+pub mod secret_token;
