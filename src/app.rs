@@ -7,10 +7,15 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 
+use crate::account::Accounts;
+use crate::account::password::Hasher;
+use crate::account::settings::AccountSettings;
 use crate::audit::AuditLog;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, Mode, RouteConfig};
+use crate::db::accounts::AccountTables;
 use crate::db::client::Clients;
+use crate::db::database::{DataError, Database};
 use crate::delivery::Tools;
 use crate::delivery::accounts::{Configured, Sources};
 use crate::delivery::console::Console;
@@ -43,6 +48,9 @@ pub enum BuildError {
     /// The database cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// The database of accounts cannot be opened.
+    #[error("the database of accounts cannot be opened: {0}")]
+    Accounts(#[source] DataError),
     /// The data directory cannot be made.
     #[error("data_dir: cannot make {0}: {1}")]
     DataDir(String, #[source] std::io::Error),
@@ -51,7 +59,9 @@ pub enum BuildError {
 /// Everything that handlers use.
 pub struct App {
     /// The rules.
-    pub engine: Engine,
+    pub engine: Arc<Engine>,
+    /// People; none where there are no accounts.
+    pub accounts: Option<Arc<Accounts>>,
     /// Whose key is whose.
     pub keys: Keys,
     /// Dev mode only.
@@ -104,7 +114,7 @@ const CONSOLE: &str = "console";
 impl App {
     /// Builds the application. Must be called within the runtime. `public_url`: where it is reached when the configuration
     /// names no other place.
-    pub fn build(
+    pub async fn build(
         config: &Config,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
@@ -143,7 +153,7 @@ impl App {
         let providers = senders.accounts.iter().map(|account| account.provider.clone()).collect();
         let dispatcher = Arc::new(Dispatcher::new(providers, senders.routes.clone(), tools));
         let test_destinations = config.dev.test_destinations.iter();
-        let engine = Engine {
+        let engine = Arc::new(Engine {
             store: Arc::clone(&store) as Arc<dyn Store>,
             courier: Arc::clone(&dispatcher) as _,
             policies: policies.into_iter().map(|policy| (policy.service.clone(), policy)).collect(),
@@ -156,9 +166,14 @@ impl App {
                 .collect::<HashMap<_, _>>(),
             metrics: Arc::clone(&metrics),
             wait_max: config.delivery.wait.0.min(config.server.request_timeout.0 * 4 / 5),
+        });
+        let accounts = match config.accounts()? {
+            Some(settings) => Some(Arc::new(accounts_of(config, settings, &engine, clock.clone(), entropy.clone()).await?)),
+            None => None,
         };
         let app = Arc::new(App {
             engine,
+            accounts,
             keys: Keys::new(Clients::new(&config.database()), clock),
             inbox,
             tutorial_api: config.tutorial_api(),
@@ -192,6 +207,32 @@ impl App {
         self.entropy.fill(&mut bytes);
         format!("{:032x}", u128::from_be_bytes(bytes))
     }
+}
+
+async fn accounts_of(
+    config: &Config,
+    settings: AccountSettings,
+    engine: &Arc<Engine>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+) -> Result<Accounts, BuildError> {
+    let database = Database::open(&config.accounts_database()).await.map_err(BuildError::Accounts)?;
+    Ok(Accounts {
+        settings,
+        tables: AccountTables::new(database),
+        engine: Arc::clone(engine),
+        hasher: Hasher,
+        notifier: Arc::new(Nobody),
+        peppers: engine.peppers.clone(),
+        clock,
+        entropy,
+    })
+}
+
+struct Nobody;
+
+impl crate::account::notice::Notifier for Nobody {
+    fn notify(&self, _: crate::verification::Destination, _: &Arc<str>, _: crate::account::notice::Notice) {}
 }
 
 /// Every kind of provider. Of accounts that the environment completes, the earlier are asked first.

@@ -12,6 +12,8 @@ CREATE TABLE account (
     -- PHC string; none: sign-in by code or passkey only.
     password TEXT,
     password_changed_at BIGINT NOT NULL,
+    -- The identifier whose code alone allowed the last reset: as a second factor it proves nothing more.
+    password_reset_by TEXT,
     created_at BIGINT NOT NULL
 );
 

@@ -27,6 +27,9 @@ pub struct Account {
     pub is_active: bool,
     /// PHC string; none where the person signs in without a password. Not for printing.
     pub password: Option<String>,
+    /// The identifier whose code alone allowed the last reset of the password: as a second factor it proves nothing more
+    /// (REC-03).
+    pub password_reset_by: Option<Uuid>,
     /// When it was made.
     pub created_at: Timestamp,
 }

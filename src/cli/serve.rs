@@ -59,7 +59,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let url = format!("{scheme}://{}", address(&config.server.host, &public)?);
     let (stop, stopping) = watch::channel(false);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let app = App::build(config, Arc::clone(&clock), Arc::new(SystemEntropy), stopping.clone(), url.clone())?;
+    let app = App::build(config, Arc::clone(&clock), Arc::new(SystemEntropy), stopping.clone(), url.clone()).await?;
     let first_key = first_key(config)?;
     let resumed = app.engine.resume().await.context("the messages that a restart left could not be read")?;
     if resumed > 0 {

@@ -3,6 +3,7 @@
 //! `config.default.toml` is the reference and the default at once. Seen only by `app.rs` and the command line; domain code
 //! gets a checked [`crate::verification::policy::Policy`] and never a section of this.
 
+mod accounts;
 mod delivery;
 mod secrets;
 mod server;
@@ -17,11 +18,13 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 
+use crate::account::settings::AccountSettings;
 use crate::db::Synchronous;
 use crate::telemetry::LogFormat;
 use crate::verification::Destination;
 use crate::verification::policy::Policy;
 
+pub use accounts::{AccountLimitsConfig, AccountsConfig};
 pub use delivery::{DeliveryConfig, ProviderSection, RouteConfig};
 pub use secrets::{PEPPER_FILE, SecretsConfig};
 pub use server::{AdminConfig, ServerConfig};
@@ -109,6 +112,8 @@ pub struct Config {
     pub provider: BTreeMap<String, ProviderSection>,
     /// The tutorials' routes.
     pub tutorial: TutorialConfig,
+    /// People.
+    pub accounts: AccountsConfig,
     /// Dev mode.
     pub dev: DevConfig,
     /// Services by name; `default` among them. Complete: presets and inheritance are worked in ([`service::resolve`]).
@@ -265,7 +270,23 @@ impl Config {
 
     /// Whether the tutorials' routes exist.
     pub fn tutorial_api(&self) -> bool {
-        match self.tutorial.api {
+        self.is_on(self.tutorial.api)
+    }
+
+    /// The rules of accounts; none where there are no accounts.
+    pub fn accounts(&self) -> Result<Option<AccountSettings>, ConfigError> {
+        let services: Vec<_> = self.service.keys().map(String::as_str).collect();
+        let settings = self.accounts.settings(&services)?;
+        Ok(self.is_on(self.accounts.enabled).then_some(settings))
+    }
+
+    /// Where accounts are kept.
+    pub fn accounts_database(&self) -> PathBuf {
+        self.data_dir.join("accounts.db")
+    }
+
+    fn is_on(&self, switch: Switch) -> bool {
+        match switch {
             Switch::Auto => self.mode == Mode::Dev,
             Switch::On => true,
             Switch::Off => false,
@@ -312,6 +333,7 @@ impl Config {
         if self.store.retention.0 < crate::verification::policy::LIFE_MAX {
             return Err(ConfigError::rule("store.retention", "must be at least 1h: verifications may live that long"));
         }
+        self.accounts()?;
         self.policies().map(drop)
     }
 }

@@ -22,6 +22,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// What each connection to SQLite is told. What is answered is on the disk.
 const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;";
 
+/// Why a statement failed.
+pub use sqlx::Error as DataError;
+
 /// A change in several statements; the first one takes the write lock. Undone when dropped.
 pub type Change = Transaction<'static, Any>;
 

@@ -1,5 +1,6 @@
 //! Durable data: opening the database, bringing its tables up to date, and the plain tables beside the verifications.
 
+pub mod accounts;
 pub mod client;
 pub mod database;
 

@@ -36,6 +36,14 @@ pub enum LimitName {
     Service,
     /// Messages of one service to one country.
     Country,
+    /// Sign-ins begun from one end user's address.
+    IpSignIns,
+    /// Wrong passwords of one account from one address or browser.
+    SignInFailures,
+    /// Wrong passwords of one account from browsers that never signed in to it.
+    AccountFailures,
+    /// Accounts registered from one end user's address.
+    IpRegistrations,
 }
 
 impl LimitName {
@@ -49,6 +57,10 @@ impl LimitName {
             LimitName::IpChecks => "ip_checks",
             LimitName::Service => "service",
             LimitName::Country => "country",
+            LimitName::IpSignIns => "ip_sign_ins",
+            LimitName::SignInFailures => "sign_in_failures",
+            LimitName::AccountFailures => "account_failures",
+            LimitName::IpRegistrations => "ip_registrations",
         }
     }
 

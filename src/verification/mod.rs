@@ -19,7 +19,7 @@ pub mod engine;
 pub mod limit;
 pub mod model;
 pub mod policy;
-mod prepare;
+pub mod prepare;
 pub mod request;
 pub mod sharded;
 pub mod store;

@@ -144,9 +144,29 @@ pub fn idempotency_key(input: &str) -> Result<(), InvalidField> {
     }
 }
 
+/// The network that one end user's address stands for: a whole IPv4 address, the /64 of an IPv6 one (ATT-10). To show.
+pub fn ip_network(ip: IpAddr) -> String {
+    match ip.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let network = u128::from(address) >> 64 << 64;
+            format!("{}/64", std::net::Ipv6Addr::from(network))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spellings_of_one_network_are_one() {
+        for (address, network) in
+            [("192.0.2.7", "192.0.2.7"), ("::ffff:192.0.2.7", "192.0.2.7"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64")]
+        {
+            assert_eq!(ip_network(address.parse().expect("an address")), network);
+        }
+    }
 
     #[test]
     fn rules_of_text() {

@@ -100,7 +100,7 @@ impl TestApp {
         } else if own_url(&config.server.public_url) {
             config.server.public_url = Some(format!("http://{address}"));
         }
-        let build = || {
+        let build = async || {
             App::build(
                 &config,
                 Arc::clone(&clock) as Arc<dyn Clock>,
@@ -108,9 +108,10 @@ impl TestApp {
                 stopping.clone(),
                 format!("http://{address}"),
             )
+            .await
         };
         // After a restart the last connection of the old server may still hold the database for a moment.
-        let app = eventually("the database is free", async || match build() {
+        let app = eventually("the database is free", async || match build().await {
             Err(BuildError::Store(countersign::verification::store::sqlite::OpenError::InUse(_))) => None,
             built => Some(built.expect("an application")),
         })

@@ -43,6 +43,7 @@ pub const RULES: &[(&str, Case)] = cases![
     rules::what_has_ended_is_not_judged,
     rules::other_services_see_nothing,
     rules::approval_is_for_the_judged_code_only,
+    rules::a_bare_limit_is_taken_and_cleared,
     rules::failures_count_until_a_right_code,
     rules::a_subject_is_closed_until_released,
     rules::a_resend_keeps_the_count_and_is_guarded,
@@ -65,8 +66,12 @@ pub const RULES: &[(&str, Case)] = cases![
 ];
 
 /// Rules that hold for many callers at once.
-pub const RACES: &[(&str, Case)] =
-    cases![races::starts_never_outrun_a_limit, races::attempts_never_outrun_their_count, races::exactly_one_approval,];
+pub const RACES: &[(&str, Case)] = cases![
+    races::starts_never_outrun_a_limit,
+    races::bare_takes_never_outrun_a_limit,
+    races::attempts_never_outrun_their_count,
+    races::exactly_one_approval,
+];
 
 /// Races that the naive store does not take part in, because it has no such method.
 pub const FURTHER_RACES: &[(&str, Case)] = cases![

@@ -326,6 +326,13 @@ impl<R: Rows> Ledger<R> {
         Ok(released)
     }
 
+    /// See [`crate::verification::Store::clear`].
+    pub fn clear(&mut self, buckets: &[BucketKey]) {
+        for bucket in buckets {
+            self.buckets.clear(bucket);
+        }
+    }
+
     /// See [`crate::verification::Store::get`].
     pub fn get(&mut self, service: &str, id: VerificationId) -> Result<Option<(Verification, Bucket)>, StoreError> {
         let found = self.of_service(service, id)?;

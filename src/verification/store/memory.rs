@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::verification::limit::{Bucket, BucketKey};
+use crate::verification::limit::{Bucket, BucketKey, Limited, Take};
 use crate::verification::model::{Delivery, Event, Origin, Status, Verification, VerificationId};
 use crate::verification::store::ledger::{IDEMPOTENCY_LIFE, IdempotencyRow, Ledger, Rows};
 use crate::verification::store::{
@@ -119,6 +119,17 @@ impl Store for MemoryStore {
 
     async fn release(&self, failures: BucketKey, event: Event) -> Result<bool, StoreError> {
         self.run(|ledger| ledger.release(&failures, event))
+    }
+
+    async fn take(&self, takes: Vec<Take>, now: Timestamp) -> Result<Result<(), Limited>, StoreError> {
+        self.run(|ledger| Ok(ledger.buckets.take_all(&takes, now)))
+    }
+
+    async fn clear(&self, buckets: Vec<BucketKey>) -> Result<(), StoreError> {
+        self.run(|ledger| {
+            ledger.clear(&buckets);
+            Ok(())
+        })
     }
 
     async fn get(&self, service: &str, id: VerificationId) -> Result<Option<(Verification, Bucket)>, StoreError> {

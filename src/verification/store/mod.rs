@@ -351,6 +351,10 @@ pub trait Store: Send + Sync {
     async fn receipt(&self, receipt: Receipt) -> Result<Option<Box<Verification>>, StoreError>;
     /// Forgives the failures of a bucket. False when there were none.
     async fn release(&self, failures: BucketKey, event: Event) -> Result<bool, StoreError>;
+    /// Takes from every limit, or from none and says which one refused: for what is no message and no check.
+    async fn take(&self, takes: Vec<Take>, now: Timestamp) -> Result<Result<(), Limited>, StoreError>;
+    /// Makes buckets as good as new, because what they count against turned out to be right.
+    async fn clear(&self, buckets: Vec<BucketKey>) -> Result<(), StoreError>;
     /// One verification of a service, and the bucket of its destination's messages.
     async fn get(&self, service: &str, id: VerificationId) -> Result<Option<(Verification, Bucket)>, StoreError>;
     /// The events of one verification, oldest first.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::verification::limit::{Bucket, BucketKey};
+use crate::verification::limit::{Bucket, BucketKey, Limited, Take};
 use crate::verification::model::{Event, Origin, Status, Verification, VerificationId};
 use crate::verification::store::{
     Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Receipt, Resend, Sending, Snapshot, Start,
@@ -108,6 +108,24 @@ impl Store for NaiveStore {
 
     async fn receipt(&self, _: Receipt) -> Result<Option<Box<Verification>>, StoreError> {
         Ok(None)
+    }
+
+    async fn take(&self, takes: Vec<Take>, now: Timestamp) -> Result<Result<(), Limited>, StoreError> {
+        for take in &takes {
+            let mut bucket = self.bucket(&take.key);
+            round_trip().await;
+            if let Err(limited) = take.judge(&bucket, now) {
+                return Ok(Err(limited));
+            }
+            take.apply(&mut bucket, now);
+            round_trip().await;
+            self.buckets.lock().unwrap_or_else(PoisonError::into_inner).insert(take.key, bucket);
+        }
+        Ok(Ok(()))
+    }
+
+    async fn clear(&self, _: Vec<BucketKey>) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
     }
 
     async fn release(&self, _: BucketKey, _: Event) -> Result<bool, StoreError> {

@@ -35,6 +35,14 @@ pub async fn starts_never_outrun_a_limit(store: Arc<dyn Store>) -> Outcome {
     Ok(())
 }
 
+/// PWD-03: 64 sign-ins, room for 5.
+pub async fn bare_takes_never_outrun_a_limit(store: Arc<dyn Store>) -> Outcome {
+    let answers = at_once(&store, |store, _| async move { store.take(vec![limit(1, 5)], NOW).await }).await;
+    let passed = answers.iter().filter(|answer| matches!(answer, Ok(Ok(())))).count();
+    ensure!(passed == 5, "{passed} of {CALLERS} passed a limit of 5");
+    Ok(())
+}
+
 /// ATT-04, A01: 64 checks, 5 to be judged.
 pub async fn attempts_never_outrun_their_count(store: Arc<dyn Store>) -> Outcome {
     let verification = verification(1, 1);

@@ -48,6 +48,16 @@ pub async fn a_start_takes_from_all_limits_or_none(store: Arc<dyn Store>) -> Out
     Ok(())
 }
 
+pub async fn a_bare_limit_is_taken_and_cleared(store: Arc<dyn Store>) -> Outcome {
+    let both = || vec![limit(1, 2), limit(2, 1)];
+    ensure!(store.take(both(), NOW).await.map_err(text)?.is_ok(), "refused with room");
+    ensure!(store.take(both(), NOW).await.map_err(text)?.is_err(), "a full limit let pass");
+    ensure!(store.take(vec![limit(1, 2)], NOW).await.map_err(text)?.is_ok(), "the refused one took from the other limit");
+    store.clear(vec![limit(1, 2).key, limit(2, 1).key]).await.map_err(text)?;
+    ensure!(store.take(both(), NOW).await.map_err(text)?.is_ok(), "what was cleared is still full");
+    Ok(())
+}
+
 pub async fn attempts_are_counted_before_they_are_judged(store: Arc<dyn Store>) -> Outcome {
     let verification = begun(&store, verification(1, 1)).await?;
     for number in 1..=5 {

@@ -20,7 +20,7 @@ use rusqlite::Connection;
 
 use crate::clock::Timestamp;
 use crate::db::{self, Synchronous};
-use crate::verification::limit::{Bucket, BucketKey};
+use crate::verification::limit::{Bucket, BucketKey, Limited, Take};
 use crate::verification::model::{Delivery, Event, Origin, Verification, VerificationId};
 use crate::verification::policy::LIFE_MAX;
 use crate::verification::store::ledger::Ledger;
@@ -153,6 +153,18 @@ impl Store for SqliteStore {
 
     async fn release(&self, failures: BucketKey, event: Event) -> Result<bool, StoreError> {
         self.run(move |ledger| ledger.release(&failures, event)).await
+    }
+
+    async fn take(&self, takes: Vec<Take>, now: Timestamp) -> Result<Result<(), Limited>, StoreError> {
+        self.run(move |ledger| Ok(ledger.buckets.take_all(&takes, now))).await
+    }
+
+    async fn clear(&self, buckets: Vec<BucketKey>) -> Result<(), StoreError> {
+        self.run(move |ledger| {
+            ledger.clear(&buckets);
+            Ok(())
+        })
+        .await
     }
 
     async fn get(&self, service: &str, id: VerificationId) -> Result<Option<(Verification, Bucket)>, StoreError> {

@@ -1,0 +1,106 @@
+//! `[accounts]`: people, their passwords and their sessions.
+
+use serde::{Deserialize, Serialize};
+
+use crate::account::settings::{AccountSettings, SecondFactor, SessionLife};
+use crate::config::{ConfigError, DurationText, QuotaText, Switch};
+use crate::verification::policy::DEFAULT_SERVICE;
+
+/// `[accounts]`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountsConfig {
+    /// Whether accounts exist at all.
+    pub enabled: Switch,
+    /// Whose policy and texts their codes have.
+    pub service: String,
+    /// Whether strangers may register.
+    pub registration: bool,
+    /// Whether the registration page says what is taken.
+    pub reveal_taken: bool,
+    /// Whether a second factor is asked for.
+    pub second_factor: SecondFactor,
+    /// Whether a code alone signs in.
+    pub passwordless: bool,
+    /// Whether codes go by mail.
+    pub email_codes: bool,
+    /// How long a browser may be remembered.
+    pub remember_browser: DurationText,
+    /// Since the last proof, for changes that matter.
+    pub fresh: DurationText,
+    /// Life of sessions with one factor.
+    pub session_aal1: DurationText,
+    /// The same without a request.
+    pub session_aal1_idle: DurationText,
+    /// Life of sessions with two factors.
+    pub session_aal2: DurationText,
+    /// The same without a request.
+    pub session_aal2_idle: DurationText,
+    /// Limits.
+    pub limits: AccountLimitsConfig,
+}
+
+/// `[accounts.limits]`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountLimitsConfig {
+    /// Sign-ins begun from one address.
+    pub ip_sign_ins: QuotaText,
+    /// Wrong passwords of one account from one address.
+    pub sign_in_failures: QuotaText,
+    /// Wrong passwords of one account from strangers' browsers.
+    pub account_failures: QuotaText,
+    /// Registrations from one address.
+    pub ip_registrations: QuotaText,
+}
+
+impl AccountsConfig {
+    /// Checked. `services`: the names of those that are configured.
+    pub fn settings(&self, services: &[&str]) -> Result<AccountSettings, ConfigError> {
+        let days = |days: u64| std::time::Duration::from_secs(days * 24 * 3600);
+        let at_most = |key: &str, value: DurationText, most: std::time::Duration, why: &str| {
+            if value.0 > most {
+                return Err(ConfigError::rule(format!("accounts.{key}"), format!("must be at most {} ({why})", DurationText(most))));
+            }
+            Ok(value.0)
+        };
+        if self.service != DEFAULT_SERVICE && !services.contains(&self.service.as_str()) {
+            return Err(ConfigError::rule("accounts.service", format!("names the service \"{}\", which is not configured", self.service)));
+        }
+        let nist = "NIST SP 800-63B";
+        let session = |key: &str, whole, most, idle, most_idle| -> Result<SessionLife, ConfigError> {
+            let whole = at_most(key, whole, most, nist)?;
+            let idle = at_most(&format!("{key}_idle"), idle, most_idle, nist)?;
+            if idle.as_secs() < 60 || idle > whole {
+                return Err(ConfigError::rule(format!("accounts.{key}_idle"), format!("must be from 1m to accounts.{key}")));
+            }
+            Ok(SessionLife { whole, idle })
+        };
+        let fresh = at_most("fresh", self.fresh, std::time::Duration::from_secs(900), "a proof that is older proves little")?;
+        if fresh.as_secs() < 30 {
+            return Err(ConfigError::rule("accounts.fresh", "must be at least 30s: nobody types faster"));
+        }
+        Ok(AccountSettings {
+            service: self.service.as_str().into(),
+            registration: self.registration,
+            reveal_taken: self.reveal_taken,
+            second_factor: self.second_factor,
+            passwordless: self.passwordless,
+            email_codes: self.email_codes,
+            remember_browser: at_most("remember_browser", self.remember_browser, days(30), "a browser is no second factor for longer")?,
+            session_aal1: session("session_aal1", self.session_aal1, days(30), self.session_aal1_idle, days(30))?,
+            session_aal2: session(
+                "session_aal2",
+                self.session_aal2,
+                days(1),
+                self.session_aal2_idle,
+                std::time::Duration::from_secs(3600),
+            )?,
+            fresh,
+            ip_sign_ins: self.limits.ip_sign_ins.0,
+            sign_in_failures: self.limits.sign_in_failures.0,
+            account_failures: self.limits.account_failures.0,
+            ip_registrations: self.limits.ip_registrations.0,
+        })
+    }
+}

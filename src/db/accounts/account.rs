@@ -1,0 +1,167 @@
+//! `account`: who there is, and their passwords.
+
+use uuid::Uuid;
+
+use super::event::{NewEvent, note};
+use super::{AccountTables, uuid};
+use crate::account::model::{Account, AccountId, IdentifierKind};
+use crate::clock::Timestamp;
+use crate::db::database::Change;
+
+/// An account to be made.
+#[derive(Debug, Clone)]
+pub struct NewAccount {
+    /// Its id.
+    pub id: AccountId,
+    /// May be empty.
+    pub full_name: String,
+    /// BCP 47.
+    pub locale: String,
+    /// PHC string.
+    pub password: Option<String>,
+    /// Its numbers and addresses: id, kind, canonical value.
+    pub identifiers: Vec<(Uuid, IdentifierKind, String)>,
+}
+
+/// What came of a registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registering {
+    /// It is made.
+    Made,
+    /// Somebody has that number or address, or has just claimed it.
+    Taken,
+}
+
+/// Another password, and what ends with the old one (SES-05).
+#[derive(Debug, Clone)]
+pub struct NewPassword {
+    /// Whose.
+    pub account: AccountId,
+    /// PHC string.
+    pub password: String,
+    /// The identifier whose code alone allowed it: with it as the second factor nothing more is proven (REC-03).
+    pub reset_by: Option<Uuid>,
+    /// The session that may go on.
+    pub keep: Option<Uuid>,
+    /// When.
+    pub now: Timestamp,
+}
+
+const COLUMNS: &str = "a.id, a.full_name, a.locale, a.roles, a.status, a.password, a.password_reset_by, a.created_at";
+
+type Row = (String, String, String, String, String, Option<String>, Option<String>, i64);
+
+fn account((id, full_name, locale, roles, status, password, reset_by, created_at): Row) -> Account {
+    Account {
+        id: uuid(&id),
+        full_name,
+        locale: locale.into(),
+        roles: roles.split_whitespace().map(str::to_owned).collect(),
+        is_active: status == "active",
+        password,
+        password_reset_by: reset_by.map(|id| uuid(&id)),
+        created_at: Timestamp(created_at),
+    }
+}
+
+impl AccountTables {
+    /// Makes an account with its claims, or changes nothing. A claim younger than `fresh_since` by an account that has proven
+    /// nothing keeps others from registering the same; an older one does not.
+    pub async fn register(
+        &self,
+        new: &NewAccount,
+        fresh_since: Timestamp,
+        now: Timestamp,
+        event: &NewEvent,
+    ) -> Result<Registering, sqlx::Error> {
+        let mut change = self.change().await?;
+        for (_, _, value) in &new.identifiers {
+            let taken = "SELECT COUNT(*) FROM identifier i WHERE i.value = ? AND (i.owned_value IS NOT NULL OR (i.origin = 'registered' \
+                         AND i.claimed_at > ? AND NOT EXISTS (SELECT 1 FROM identifier o WHERE o.account_id = i.account_id \
+                         AND o.proven_at IS NOT NULL)))";
+            let (taken,): (i64,) = sqlx::query_as(taken).bind(value).bind(fresh_since.0).fetch_one(&mut *change).await?;
+            if taken > 0 {
+                return Ok(Registering::Taken);
+            }
+        }
+        let insert = "INSERT INTO account (id, full_name, locale, roles, status, password, password_changed_at, created_at) \
+                      VALUES (?, ?, ?, '', 'active', ?, ?, ?)";
+        let query = sqlx::query(insert).bind(new.id.to_string()).bind(&new.full_name).bind(&new.locale).bind(new.password.as_deref());
+        query.bind(now.0).bind(now.0).execute(&mut *change).await?;
+        for (id, kind, value) in &new.identifiers {
+            let insert = "INSERT INTO identifier (id, account_id, kind, value, origin, claimed_at) VALUES (?, ?, ?, ?, 'registered', ?)";
+            let query = sqlx::query(insert).bind(id.to_string()).bind(new.id.to_string()).bind(kind.as_str()).bind(value).bind(now.0);
+            query.execute(&mut *change).await?;
+        }
+        note(&mut change, event).await?;
+        change.commit().await?;
+        Ok(Registering::Made)
+    }
+
+    /// One account.
+    pub async fn account(&self, id: AccountId) -> Result<Option<Account>, sqlx::Error> {
+        let row: Option<Row> = sqlx::query_as(
+            "SELECT id, full_name, locale, roles, status, password, password_reset_by, created_at FROM account WHERE id = ?",
+        )
+        .bind(id.to_string())
+        .fetch_optional(self.database.pool())
+        .await?;
+        Ok(row.map(account))
+    }
+
+    /// Who may mean this number or address when they sign in: its owner, or those who claimed it with their account.
+    pub async fn candidates(&self, value: &str, limit: i64) -> Result<Vec<Account>, sqlx::Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM identifier i JOIN account a ON a.id = i.account_id WHERE i.value = ? AND (i.owned_value IS NOT NULL \
+             OR (i.origin = 'registered' AND NOT EXISTS (SELECT 1 FROM identifier o WHERE o.owned_value = i.value))) \
+             ORDER BY i.claimed_at DESC LIMIT ?"
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(value).bind(limit);
+        let rows: Vec<Row> = query.fetch_all(self.database.pool()).await?;
+        Ok(rows.into_iter().map(account).collect())
+    }
+
+    /// The same password in a better hash; nothing when it was changed in the meantime.
+    pub async fn upgrade_password(&self, account: AccountId, old: &str, new: &str) -> Result<(), sqlx::Error> {
+        let query = sqlx::query("UPDATE account SET password = ? WHERE id = ? AND password = ?");
+        query.bind(new).bind(account.to_string()).bind(old).execute(self.database.pool()).await.map(drop)
+    }
+
+    /// Another password. Every session but one ends, and with them their refresh tokens, flows and remembered browsers.
+    pub async fn set_password(&self, new: &NewPassword, event: &NewEvent) -> Result<(), sqlx::Error> {
+        let mut change = self.change().await?;
+        let sql = "UPDATE account SET password = ?, password_changed_at = ?, password_reset_by = ? WHERE id = ?";
+        let reset_by = new.reset_by.map(|id| id.to_string());
+        let query = sqlx::query(sql).bind(&new.password).bind(new.now.0).bind(reset_by).bind(new.account.to_string());
+        query.execute(&mut *change).await?;
+        end_sessions(&mut change, new.account, new.keep).await?;
+        note(&mut change, event).await?;
+        change.commit().await
+    }
+
+    /// Lets an account sign in, or no more: then everything that it has open ends.
+    pub async fn set_active(&self, account: AccountId, active: bool, event: &NewEvent) -> Result<bool, sqlx::Error> {
+        let mut change = self.change().await?;
+        let status = if active { "active" } else { "disabled" };
+        let query = sqlx::query("UPDATE account SET status = ? WHERE id = ?").bind(status).bind(account.to_string());
+        let found = query.execute(&mut *change).await?.rows_affected() == 1;
+        if !active {
+            end_sessions(&mut change, account, None).await?;
+        }
+        note(&mut change, event).await?;
+        change.commit().await?;
+        Ok(found)
+    }
+}
+
+/// Ends every session of an account but one, and what hangs on them: refresh tokens, flows, remembered browsers.
+pub(super) async fn end_sessions(change: &mut Change, account: AccountId, keep: Option<Uuid>) -> Result<u64, sqlx::Error> {
+    let account = account.to_string();
+    let keep = keep.map(|id| id.to_string()).unwrap_or_default();
+    sqlx::query("DELETE FROM flow WHERE account_id = ?").bind(&account).execute(&mut **change).await?;
+    sqlx::query("DELETE FROM browser WHERE account_id = ?").bind(&account).execute(&mut **change).await?;
+    let tokens = "DELETE FROM refresh_token WHERE session_id IN (SELECT id FROM session WHERE account_id = ? AND id <> ?)";
+    sqlx::query(tokens).bind(&account).bind(&keep).execute(&mut **change).await?;
+    let sessions = sqlx::query("DELETE FROM session WHERE account_id = ? AND id <> ?").bind(&account).bind(&keep);
+    Ok(sessions.execute(&mut **change).await?.rows_affected())
+}

@@ -1,0 +1,158 @@
+//! `factor`: authenticator apps, passkeys, recovery codes.
+
+use uuid::Uuid;
+
+use super::event::{NewEvent, note};
+use super::{AccountTables, uuid};
+use crate::account::model::{AccountId, Method};
+use crate::clock::Timestamp;
+
+/// Wrong codes in a row after which a factor is judged no more until it is made anew (ATT-02).
+const FAILURES_HARD: i64 = 50;
+/// From here on it rests after each wrong one.
+const FAILURES_SOFT: i64 = 10;
+/// How long, in milliseconds, for each wrong code beyond that; an hour at most.
+const REST: i64 = 30_000;
+/// An hour.
+const REST_LONGEST: i64 = 3_600_000;
+
+/// A factor.
+#[derive(Debug, Clone)]
+pub struct FactorRow {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose.
+    pub account: AccountId,
+    /// totp, passkey or recovery_code.
+    pub method: Method,
+    /// The person's own name for it.
+    pub name: String,
+    /// Sealed, public or hashed, by its kind.
+    pub secret: String,
+    /// Found by it.
+    pub selector: Option<String>,
+    /// Last step, or signature counter.
+    pub counter: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Since when it counts.
+    pub confirmed_at: Option<Timestamp>,
+}
+
+/// A factor to be made.
+#[derive(Debug, Clone)]
+pub struct NewFactor {
+    /// Its id.
+    pub id: Uuid,
+    /// totp, passkey or recovery_code.
+    pub method: Method,
+    /// The person's own name for it.
+    pub name: String,
+    /// Sealed, public or hashed, by its kind.
+    pub secret: String,
+    /// Found by it.
+    pub selector: Option<String>,
+    /// Signature counter.
+    pub counter: i64,
+    /// Whether it counts at once.
+    pub is_confirmed: bool,
+}
+
+const COLUMNS: &str = "SELECT id, account_id, kind, name, secret, selector, counter, created_at, confirmed_at FROM factor";
+
+type Row = (String, String, String, String, String, Option<String>, i64, i64, Option<i64>);
+
+fn factor((id, account, kind, name, secret, selector, counter, created_at, confirmed_at): Row) -> FactorRow {
+    let method = match kind.as_str() {
+        "passkey" => Method::Passkey,
+        "recovery_code" => Method::RecoveryCode,
+        _ => Method::Totp,
+    };
+    let (created_at, confirmed_at) = (Timestamp(created_at), confirmed_at.map(Timestamp));
+    FactorRow { id: uuid(&id), account: uuid(&account), method, name, secret, selector, counter, created_at, confirmed_at }
+}
+
+impl AccountTables {
+    /// The factors of an account that are not used up, the oldest first; those that wait for their first code too.
+    pub async fn factors(&self, account: AccountId) -> Result<Vec<FactorRow>, sqlx::Error> {
+        let sql = format!("{COLUMNS} WHERE account_id = ? AND used_at IS NULL ORDER BY created_at, id");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(account.to_string());
+        let rows: Vec<Row> = query.fetch_all(self.database.pool()).await?;
+        Ok(rows.into_iter().map(factor).collect())
+    }
+
+    /// The passkey with that id, whosever it is: for a sign-in that begins with it.
+    pub async fn passkey(&self, credential: &str) -> Result<Option<FactorRow>, sqlx::Error> {
+        let sql = format!("{COLUMNS} WHERE selector = ? AND kind = 'passkey'");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(credential);
+        let row: Option<Row> = query.fetch_optional(self.database.pool()).await?;
+        Ok(row.map(factor))
+    }
+
+    /// Adds factors. `instead_of`: all of that kind go first (recovery codes: REC-02), or those that were never confirmed
+    /// (authenticator apps).
+    pub async fn add_factors(
+        &self,
+        account: AccountId,
+        new: &[NewFactor],
+        instead_of: Option<Method>,
+        now: Timestamp,
+        event: Option<&NewEvent>,
+    ) -> Result<(), sqlx::Error> {
+        let mut change = self.change().await?;
+        if let Some(method) = instead_of {
+            let all = if method == Method::RecoveryCode { "" } else { " AND confirmed_at IS NULL" };
+            let sql = format!("DELETE FROM factor WHERE account_id = ? AND kind = ?{all}");
+            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(account.to_string()).bind(method.as_str()).execute(&mut *change).await?;
+        }
+        for factor in new {
+            let sql = "INSERT INTO factor (id, account_id, kind, name, secret, selector, counter, failures, closed_until, created_at, \
+                       confirmed_at) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?)";
+            let query = sqlx::query(sql).bind(factor.id.to_string()).bind(account.to_string()).bind(factor.method.as_str());
+            let query = query.bind(&factor.name).bind(&factor.secret).bind(factor.selector.as_deref()).bind(factor.counter);
+            query.bind(now.0).bind(factor.is_confirmed.then_some(now.0)).execute(&mut *change).await?;
+        }
+        if let Some(event) = event {
+            note(&mut change, event).await?;
+        }
+        change.commit().await
+    }
+
+    /// Counts a code before it is judged (ATT-04). False: it rests after too many wrong ones, or is closed.
+    pub async fn attempt_factor(&self, id: Uuid, now: Timestamp) -> Result<bool, sqlx::Error> {
+        let sql = "UPDATE factor SET failures = failures + 1, closed_until = CASE WHEN failures + 1 < ? THEN 0 \
+                   WHEN (failures + 2 - ?) * ? > ? THEN ? + ? ELSE ? + (failures + 2 - ?) * ? END \
+                   WHERE id = ? AND failures < ? AND closed_until <= ?";
+        let query = sqlx::query(sql).bind(FAILURES_SOFT).bind(FAILURES_SOFT).bind(REST).bind(REST_LONGEST);
+        let query = query.bind(now.0).bind(REST_LONGEST).bind(now.0).bind(FAILURES_SOFT).bind(REST);
+        let query = query.bind(id.to_string()).bind(FAILURES_HARD).bind(now.0);
+        Ok(query.execute(self.database.pool()).await?.rows_affected() == 1)
+    }
+
+    /// The code was right, and its step is newer than any before: true for one caller only (TOTP-02). A passkey's counter
+    /// moves the same way, where it counts at all.
+    pub async fn accept_factor(&self, id: Uuid, counter: i64, now: Timestamp) -> Result<bool, sqlx::Error> {
+        let sql = "UPDATE factor SET counter = ?, failures = 0, closed_until = 0, confirmed_at = COALESCE(confirmed_at, ?) \
+                   WHERE id = ? AND (counter < ? OR (kind = 'passkey' AND counter = 0 AND ? = 0))";
+        let query = sqlx::query(sql).bind(counter).bind(now.0).bind(id.to_string()).bind(counter).bind(counter);
+        Ok(query.execute(self.database.pool()).await?.rows_affected() == 1)
+    }
+
+    /// Uses a recovery code up: true for one caller only, ever (REC-01, A27).
+    pub async fn use_factor(&self, id: Uuid, now: Timestamp) -> Result<bool, sqlx::Error> {
+        let query = sqlx::query("UPDATE factor SET used_at = ? WHERE id = ? AND used_at IS NULL").bind(now.0).bind(id.to_string());
+        Ok(query.execute(self.database.pool()).await?.rows_affected() == 1)
+    }
+
+    /// Takes a factor from an account. True when it was there.
+    pub async fn remove_factor(&self, account: AccountId, id: Uuid, event: &NewEvent) -> Result<bool, sqlx::Error> {
+        let mut change = self.change().await?;
+        let query = sqlx::query("DELETE FROM factor WHERE id = ? AND account_id = ?").bind(id.to_string()).bind(account.to_string());
+        let removed = query.execute(&mut *change).await?.rows_affected() == 1;
+        if removed {
+            note(&mut change, event).await?;
+        }
+        change.commit().await?;
+        Ok(removed)
+    }
+}

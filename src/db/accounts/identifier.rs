@@ -1,0 +1,115 @@
+//! `identifier`: numbers and addresses, claimed and proven.
+
+use uuid::Uuid;
+
+use super::event::{NewEvent, note};
+use super::{AccountTables, uuid};
+use crate::account::model::{AccountId, Identifier, IdentifierKind};
+use crate::clock::Timestamp;
+use crate::db::database::{Change, is_refused_by};
+
+/// What came of a proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proving {
+    /// The account owns it now, or did before.
+    Owned,
+    /// Another account proved it first.
+    OfAnother,
+    /// The claim is gone.
+    Gone,
+}
+
+const COLUMNS: &str = "SELECT id, account_id, kind, value, origin, claimed_at, proven_at FROM identifier";
+
+type Row = (String, String, String, String, String, i64, Option<i64>);
+
+fn identifier((id, account, kind, value, origin, claimed_at, proven_at): Row) -> Identifier {
+    Identifier {
+        id: uuid(&id),
+        account: uuid(&account),
+        kind: if kind == "phone" { IdentifierKind::Phone } else { IdentifierKind::Email },
+        value,
+        is_registered: origin == "registered",
+        claimed_at: Timestamp(claimed_at),
+        proven_at: proven_at.map(Timestamp),
+    }
+}
+
+impl AccountTables {
+    /// What an account names as its own, the oldest first.
+    pub async fn identifiers(&self, account: AccountId) -> Result<Vec<Identifier>, sqlx::Error> {
+        let sql = format!("{COLUMNS} WHERE account_id = ? ORDER BY claimed_at, id");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(account.to_string());
+        let rows: Vec<Row> = query.fetch_all(self.database.pool()).await?;
+        Ok(rows.into_iter().map(identifier).collect())
+    }
+
+    /// Claims one more. The one that is there when the account has it already.
+    pub async fn add_identifier(&self, new: &Identifier) -> Result<Identifier, sqlx::Error> {
+        let mut change = self.change().await?;
+        let sql = format!("{COLUMNS} WHERE account_id = ? AND value = ?");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(new.account.to_string()).bind(&new.value);
+        let found: Option<Row> = query.fetch_optional(&mut *change).await?;
+        if let Some(found) = found {
+            return Ok(identifier(found));
+        }
+        let insert = "INSERT INTO identifier (id, account_id, kind, value, origin, claimed_at) VALUES (?, ?, ?, ?, 'added', ?)";
+        let query = sqlx::query(insert).bind(new.id.to_string()).bind(new.account.to_string()).bind(new.kind.as_str());
+        query.bind(&new.value).bind(new.claimed_at.0).execute(&mut *change).await?;
+        change.commit().await?;
+        Ok(new.clone())
+    }
+
+    /// A code sent there came back: the account owns it, and what others claimed of it without proof is dropped (A43).
+    pub async fn prove(&self, account: AccountId, identifier: Uuid, now: Timestamp, event: &NewEvent) -> Result<Proving, sqlx::Error> {
+        let mut change = self.change().await?;
+        let proving = prove(&mut change, account, identifier, now).await?;
+        if proving != Proving::Owned {
+            return Ok(proving);
+        }
+        note(&mut change, event).await?;
+        change.commit().await?;
+        Ok(proving)
+    }
+
+    /// Takes one from an account, unless it is the last that is proven. True when it did.
+    pub async fn remove_identifier(&self, account: AccountId, identifier: Uuid, event: &NewEvent) -> Result<bool, sqlx::Error> {
+        let mut change = self.change().await?;
+        let sql = "DELETE FROM identifier WHERE id = ? AND account_id = ? AND (proven_at IS NULL OR EXISTS (SELECT 1 FROM identifier o \
+                   WHERE o.account_id = identifier.account_id AND o.proven_at IS NOT NULL AND o.id <> identifier.id))";
+        let query = sqlx::query(sql).bind(identifier.to_string()).bind(account.to_string());
+        let removed = query.execute(&mut *change).await?.rows_affected() == 1;
+        if removed {
+            note(&mut change, event).await?;
+        }
+        change.commit().await?;
+        Ok(removed)
+    }
+}
+
+/// The same as part of a change.
+pub(super) async fn prove(change: &mut Change, account: AccountId, identifier: Uuid, now: Timestamp) -> Result<Proving, sqlx::Error> {
+    let (id, account) = (identifier.to_string(), account.to_string());
+    let find = "SELECT value, proven_at FROM identifier WHERE id = ? AND account_id = ?";
+    let found: Option<(String, Option<i64>)> = sqlx::query_as(find).bind(&id).bind(&account).fetch_optional(&mut **change).await?;
+    let Some((value, proven_at)) = found else { return Ok(Proving::Gone) };
+    if proven_at.is_some() {
+        return Ok(Proving::Owned);
+    }
+    let own = sqlx::query("UPDATE identifier SET proven_at = ?, owned_value = value WHERE id = ?").bind(now.0).bind(&id);
+    match own.execute(&mut **change).await {
+        Ok(_) => {}
+        Err(error) if is_refused_by(&error, "identifier_has_one_owner", "owned_value") => return Ok(Proving::OfAnother),
+        Err(error) => return Err(error),
+    }
+    let others = "SELECT account_id FROM identifier WHERE value = ? AND id <> ?";
+    let others: Vec<(String,)> = sqlx::query_as(others).bind(&value).bind(&id).fetch_all(&mut **change).await?;
+    let claims = "DELETE FROM identifier WHERE value = ? AND id <> ?";
+    sqlx::query(claims).bind(&value).bind(&id).execute(&mut **change).await?;
+    for (other,) in others {
+        // An account that claimed nothing else was never anybody's.
+        let empty = "DELETE FROM account WHERE id = ? AND NOT EXISTS (SELECT 1 FROM identifier i WHERE i.account_id = account.id)";
+        sqlx::query(empty).bind(other).execute(&mut **change).await?;
+    }
+    Ok(Proving::Owned)
+}

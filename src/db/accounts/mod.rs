@@ -1,0 +1,59 @@
+//! The tables of accounts. Each method is one step: what must not be half done is one change, and a guarded write tells by
+//! its row count who won.
+
+mod account;
+mod browser;
+mod event;
+mod factor;
+mod flow;
+mod identifier;
+mod session;
+
+pub use account::{NewAccount, NewPassword, Registering};
+pub use event::NewEvent;
+pub use factor::{FactorRow, NewFactor};
+pub use flow::Flow;
+pub use identifier::Proving;
+pub use session::{Completion, NewSession};
+
+use uuid::Uuid;
+
+use crate::clock::Timestamp;
+use crate::db::database::{Change, Database};
+
+/// The tables, over a pool. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct AccountTables {
+    database: Database,
+}
+
+impl AccountTables {
+    /// The tables of that database.
+    pub fn new(database: Database) -> AccountTables {
+        AccountTables { database }
+    }
+
+    /// Removes what has ended: flows, sessions, browsers. Little, and often enough by the hour.
+    pub async fn sweep(&self, now: Timestamp) -> Result<(), sqlx::Error> {
+        let pool = self.database.pool();
+        for sql in [
+            "DELETE FROM flow WHERE expires_at <= ?",
+            "DELETE FROM session WHERE expires_at <= ? OR seen_at + idle <= ?",
+            "DELETE FROM refresh_token WHERE expires_at <= ?",
+            "DELETE FROM browser WHERE expires_at <= ?",
+        ] {
+            let query = (0..sql.matches('?').count()).fold(sqlx::query(sql), |query, _| query.bind(now.0));
+            query.execute(pool).await?;
+        }
+        Ok(())
+    }
+
+    async fn change(&self) -> Result<Change, sqlx::Error> {
+        self.database.change().await
+    }
+}
+
+/// An id as it stands in a row. What is none, which only a hand in the database can have put there, names nothing.
+fn uuid(text: &str) -> Uuid {
+    Uuid::try_parse(text).unwrap_or_default()
+}

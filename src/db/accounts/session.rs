@@ -1,0 +1,177 @@
+//! `session`: where people are signed in.
+
+use uuid::Uuid;
+
+use super::account::end_sessions;
+use super::event::{NewEvent, note};
+use super::identifier::{Proving, prove};
+use super::{AccountTables, uuid};
+use crate::account::model::{AccountId, Assurance, Session};
+use crate::clock::Timestamp;
+
+/// A session to be made.
+#[derive(Debug, Clone)]
+pub struct NewSession {
+    /// What it is.
+    pub session: Session,
+    /// Hash of its token.
+    pub token_hash: String,
+}
+
+/// The end of a sign-in: all of it or nothing.
+#[derive(Debug, Clone)]
+pub struct Completion {
+    /// The session that comes of it.
+    pub new: NewSession,
+    /// The flow that ends, and the revision at which all was proven.
+    pub flow: Option<(String, i64)>,
+    /// The identifier that a code proved.
+    pub proven: Option<Uuid>,
+    /// The browser: hash of its token, when it is forgotten, until when it needs no second factor.
+    pub browser: Option<(String, Timestamp, Timestamp)>,
+    /// Two different factors were shown: whatever a reset left in doubt is settled.
+    pub settles_reset: bool,
+}
+
+const COLUMNS: &str =
+    "SELECT id, account_id, assurance, methods, created_at, authenticated_at, seen_at, expires_at, idle, address, agent FROM session";
+
+type Row = (String, String, i64, String, i64, i64, i64, i64, i64, String, String);
+
+fn session(row: Row) -> Session {
+    let (id, account, assurance, methods, created_at, authenticated_at, seen_at, expires_at, idle, address, agent) = row;
+    Session {
+        id: uuid(&id),
+        account: uuid(&account),
+        assurance: if assurance == 2 { Assurance::Aal2 } else { Assurance::Aal1 },
+        methods: methods.split_whitespace().map(str::to_owned).collect(),
+        created_at: Timestamp(created_at),
+        authenticated_at: Timestamp(authenticated_at),
+        seen_at: Timestamp(seen_at),
+        expires_at: Timestamp(expires_at),
+        idle,
+        address,
+        agent,
+    }
+}
+
+impl AccountTables {
+    /// Ends the flow and begins the session. False: the flow had moved or ended, or the number is another's by now; then
+    /// there is no session (MFA-03, A02).
+    pub async fn complete(&self, completion: &Completion, event: &NewEvent) -> Result<bool, sqlx::Error> {
+        let mut change = self.change().await?;
+        let session = &completion.new.session;
+        if let Some((token_hash, revision)) = &completion.flow {
+            let query = sqlx::query("DELETE FROM flow WHERE token_hash = ? AND revision = ?").bind(token_hash).bind(*revision);
+            if query.execute(&mut *change).await?.rows_affected() != 1 {
+                return Ok(false);
+            }
+        }
+        if let Some(identifier) = completion.proven
+            && prove(&mut change, session.account, identifier, session.created_at).await? != Proving::Owned
+        {
+            return Ok(false);
+        }
+        let active = "SELECT COUNT(*) FROM account WHERE id = ? AND status = 'active'";
+        let (active,): (i64,) = sqlx::query_as(active).bind(session.account.to_string()).fetch_one(&mut *change).await?;
+        if active != 1 {
+            return Ok(false);
+        }
+        let sql = "INSERT INTO session (id, token_hash, account_id, assurance, methods, created_at, authenticated_at, seen_at, expires_at, \
+                   idle, address, agent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let query = sqlx::query(sql).bind(session.id.to_string()).bind(&completion.new.token_hash).bind(session.account.to_string());
+        let query = query.bind(session.assurance as i64).bind(session.methods.join(" ")).bind(session.created_at.0);
+        let query = query.bind(session.authenticated_at.0).bind(session.seen_at.0).bind(session.expires_at.0).bind(session.idle);
+        query.bind(&session.address).bind(&session.agent).execute(&mut *change).await?;
+        if let Some((browser, forgotten_at, remembered_until)) = &completion.browser {
+            let delete = sqlx::query("DELETE FROM browser WHERE token_hash = ? AND account_id = ?");
+            delete.bind(browser).bind(session.account.to_string()).execute(&mut *change).await?;
+            let insert = "INSERT INTO browser (token_hash, account_id, seen_at, expires_at, remembered_until) VALUES (?, ?, ?, ?, ?)";
+            let insert = sqlx::query(insert).bind(browser).bind(session.account.to_string()).bind(session.created_at.0);
+            insert.bind(forgotten_at.0).bind(remembered_until.0).execute(&mut *change).await?;
+        }
+        if completion.settles_reset {
+            let settle = sqlx::query("UPDATE account SET password_reset_by = NULL WHERE id = ?").bind(session.account.to_string());
+            settle.execute(&mut *change).await?;
+        }
+        note(&mut change, event).await?;
+        change.commit().await?;
+        Ok(true)
+    }
+
+    /// The live session with that token, of an account that may sign in.
+    pub async fn session(&self, token_hash: &str, now: Timestamp) -> Result<Option<Session>, sqlx::Error> {
+        let sql = format!(
+            "{COLUMNS} WHERE token_hash = ? AND expires_at > ? AND seen_at + idle > ? \
+             AND EXISTS (SELECT 1 FROM account a WHERE a.id = session.account_id AND a.status = 'active')"
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(token_hash).bind(now.0).bind(now.0);
+        let row: Option<Row> = query.fetch_optional(self.database.pool()).await?;
+        Ok(row.map(session))
+    }
+
+    /// The live session with that id.
+    pub async fn session_by_id(&self, id: Uuid, now: Timestamp) -> Result<Option<Session>, sqlx::Error> {
+        let sql = format!(
+            "{COLUMNS} WHERE id = ? AND expires_at > ? AND seen_at + idle > ? \
+             AND EXISTS (SELECT 1 FROM account a WHERE a.id = session.account_id AND a.status = 'active')"
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id.to_string()).bind(now.0).bind(now.0);
+        let row: Option<Row> = query.fetch_optional(self.database.pool()).await?;
+        Ok(row.map(session))
+    }
+
+    /// The live sessions of an account, the newest first.
+    pub async fn sessions(&self, account: AccountId, now: Timestamp) -> Result<Vec<Session>, sqlx::Error> {
+        let sql = format!("{COLUMNS} WHERE account_id = ? AND expires_at > ? AND seen_at + idle > ? ORDER BY created_at DESC, id DESC");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(account.to_string()).bind(now.0).bind(now.0);
+        let rows: Vec<Row> = query.fetch_all(self.database.pool()).await?;
+        Ok(rows.into_iter().map(session).collect())
+    }
+
+    /// Notes that a session is in use.
+    pub async fn seen(&self, id: Uuid, now: Timestamp) -> Result<(), sqlx::Error> {
+        let query = sqlx::query("UPDATE session SET seen_at = ? WHERE id = ? AND seen_at < ?").bind(now.0).bind(id.to_string()).bind(now.0);
+        query.execute(self.database.pool()).await.map(drop)
+    }
+
+    /// Somebody proved again who they are: another token, and how sure we are now (SES-02).
+    pub async fn confirm_session(&self, new: &NewSession, event: &NewEvent) -> Result<bool, sqlx::Error> {
+        let mut change = self.change().await?;
+        let session = &new.session;
+        let sql = "UPDATE session SET token_hash = ?, assurance = ?, methods = ?, authenticated_at = ?, expires_at = ?, idle = ?, seen_at = ? \
+                   WHERE id = ?";
+        let query = sqlx::query(sql).bind(&new.token_hash).bind(session.assurance as i64).bind(session.methods.join(" "));
+        let query = query.bind(session.authenticated_at.0).bind(session.expires_at.0).bind(session.idle).bind(session.seen_at.0);
+        let query = query.bind(session.id.to_string());
+        if query.execute(&mut *change).await?.rows_affected() != 1 {
+            return Ok(false);
+        }
+        note(&mut change, event).await?;
+        change.commit().await?;
+        Ok(true)
+    }
+
+    /// Ends one session of an account. True when it was there.
+    pub async fn end_session(&self, account: AccountId, id: Uuid, event: &NewEvent) -> Result<bool, sqlx::Error> {
+        let mut change = self.change().await?;
+        sqlx::query("DELETE FROM refresh_token WHERE session_id = ?").bind(id.to_string()).execute(&mut *change).await?;
+        let query = sqlx::query("DELETE FROM session WHERE id = ? AND account_id = ?").bind(id.to_string()).bind(account.to_string());
+        let ended = query.execute(&mut *change).await?.rows_affected() == 1;
+        if !ended {
+            return Ok(false);
+        }
+        note(&mut change, event).await?;
+        change.commit().await?;
+        Ok(true)
+    }
+
+    /// Ends every session of an account but one, with its refresh tokens, flows and remembered browsers. How many there were.
+    pub async fn end_sessions(&self, account: AccountId, keep: Option<Uuid>, event: &NewEvent) -> Result<u64, sqlx::Error> {
+        let mut change = self.change().await?;
+        let ended = end_sessions(&mut change, account, keep).await?;
+        note(&mut change, event).await?;
+        change.commit().await?;
+        Ok(ended)
+    }
+}
