@@ -216,7 +216,7 @@ async fn accounts_of(
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 ) -> Result<Accounts, BuildError> {
-    let database = Database::open(&config.accounts_database()).await.map_err(BuildError::Accounts)?;
+    let database = Database::open(&config.accounts_database(), config.store.synchronous).await.map_err(BuildError::Accounts)?;
     Ok(Accounts {
         settings,
         tables: AccountTables::new(database),

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{Any, AnyPool, SqlSafeStr, Transaction};
+use sqlx::{Any, AnyPool, AssertSqlSafe, SqlSafeStr, Transaction};
+
+use crate::db::Synchronous;
 
 /// Migrations in the order in which they are applied, by dialect the same.
 const MIGRATIONS: &[(&str, &str)] = &[("0001_accounts", include_str!("../../migrations/sqlite/0001_accounts.sql"))];
@@ -19,8 +21,8 @@ const CONNECTIONS: u32 = 4;
 /// How long a request waits for a connection before it fails.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What each connection to SQLite is told. What is answered is on the disk.
-const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;";
+/// What each connection to SQLite is told.
+const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON; PRAGMA synchronous = ";
 
 /// Why a statement failed.
 pub use sqlx::Error as DataError;
@@ -36,13 +38,19 @@ pub struct Database {
 
 impl Database {
     /// Opens (or makes) a file, readable by its owner only, and brings its tables up to date.
-    pub async fn open(file: &Path) -> Result<Database, sqlx::Error> {
+    pub async fn open(file: &Path, synchronous: Synchronous) -> Result<Database, sqlx::Error> {
         static DRIVERS: Once = Once::new();
         DRIVERS.call_once(sqlx::any::install_default_drivers);
         super::restrict(file);
+        let settings = match synchronous {
+            Synchronous::Full => [SETTINGS, "FULL"].concat(),
+            Synchronous::Normal => [SETTINGS, "NORMAL"].concat(),
+        };
         let options = AnyPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
-        let options =
-            options.after_connect(|connection, _| Box::pin(async move { sqlx::raw_sql(SETTINGS).execute(connection).await.map(drop) }));
+        let options = options.after_connect(move |connection, _| {
+            let settings = AssertSqlSafe(settings.clone());
+            Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) })
+        });
         let url = url::Url::from_file_path(std::path::absolute(file).map_err(sqlx::Error::Io)?);
         let url = url.map_err(|()| sqlx::Error::Configuration("the file's name is no path".into()))?;
         let pool = options.connect(&url.as_str().replacen("file://", "sqlite://", 1)).await?;
@@ -87,7 +95,7 @@ mod tests {
         let file = directory.path().join("with space.db");
         let insert = "INSERT INTO account_event (id, account_id, at, kind, address, detail) VALUES (?, ?, ?, ?, ?, ?)";
         for round in 0..2_i64 {
-            let database = Database::open(&file).await.expect("opens");
+            let database = Database::open(&file, Synchronous::Full).await.expect("opens");
             let mut change = database.change().await.expect("a change");
             let query = sqlx::query(insert).bind(round.to_string()).bind(None::<String>).bind(round).bind("a").bind("b").bind("c");
             query.execute(&mut *change).await.expect("a row");
