@@ -4,6 +4,7 @@
 //! gets for it is decided where the state is kept.
 
 mod base32;
+pub mod passkey;
 pub mod qr;
 pub mod recovery_code;
 pub mod totp;
