@@ -181,6 +181,27 @@ fn registration(id: &[u8], client_data: &[u8], object: &[u8]) -> Value {
     })
 }
 
+/// MFA-07: what Chromium posted by `static/passkey.js`, with its virtual authenticator that counts: one passkey, used twice.
+#[test]
+fn a_browser_is_understood() {
+    let recorded: Value = serde_json::from_str(include_str!("../../../../tests/fixtures/passkey-chromium.json")).expect("JSON");
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let party = RelyingParty::of(&text(&recorded["origin"]), "Example").expect("a relying party");
+    let challenge = text(&recorded["challenge"]);
+    let asked = Asked { challenge: &challenge, user_verification: UserVerification::Required };
+    let response = RegistrationResponse::parse(&recorded["enrol"].to_string()).expect("parses");
+    let mut stored = stored(verify_registration(&party, &asked, &response).expect("registers"));
+    for answer in recorded["uses"].as_array().expect("uses") {
+        let response = AuthenticationResponse::parse(&answer.to_string()).expect("parses");
+        // Nothing was listed: the answer names the account.
+        let used = verify_authentication(&party, &asked, &[], &stored, &response).expect("signs in");
+        assert!(used.counter > stored.counter && used.user_verified);
+        stored.counter = used.counter;
+        // The same answer once more.
+        assert_eq!(verify_authentication(&party, &asked, &[], &stored, &response), Err(PasskeyError::CounterStood));
+    }
+}
+
 // ---- An authenticator, and a browser around it -----------------------------------------------------------------------
 
 /// What it says can be set; by default all of it is true.
