@@ -7,9 +7,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 
-use crate::account::Accounts;
 use crate::account::password::Hasher;
 use crate::account::settings::AccountSettings;
+use crate::account::{Accounts, factors};
 use crate::audit::AuditLog;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, Mode, RouteConfig};
@@ -167,8 +167,9 @@ impl App {
             metrics: Arc::clone(&metrics),
             wait_max: config.delivery.wait.0.min(config.server.request_timeout.0 * 4 / 5),
         });
+        let public_url = config.server.public_url.clone().unwrap_or(public_url);
         let accounts = match config.accounts()? {
-            Some(settings) => Some(Arc::new(accounts_of(config, settings, &engine, clock.clone(), entropy.clone()).await?)),
+            Some(settings) => Some(Arc::new(accounts_of(config, settings, &public_url, &engine, clock.clone(), entropy.clone()).await?)),
             None => None,
         };
         let app = Arc::new(App {
@@ -178,7 +179,7 @@ impl App {
             inbox,
             tutorial_api: config.tutorial_api(),
             trusted_proxies: config.server.trusted_proxies.iter().map(|proxy| proxy.0).collect(),
-            public_url: config.server.public_url.clone().unwrap_or(public_url),
+            public_url,
             request_timeout: config.server.request_timeout.0,
             metrics,
             store_queue_depth: Box::new(move || store.queue_depth()),
@@ -212,27 +213,23 @@ impl App {
 async fn accounts_of(
     config: &Config,
     settings: AccountSettings,
+    public_url: &str,
     engine: &Arc<Engine>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 ) -> Result<Accounts, BuildError> {
     let database = Database::open(&config.accounts_database(), config.store.synchronous).await.map_err(BuildError::Accounts)?;
     Ok(Accounts {
-        settings,
         tables: AccountTables::new(database),
         engine: Arc::clone(engine),
         hasher: Hasher,
-        notifier: Arc::new(Nobody),
+        notifier: Arc::new(crate::account::notice::Recorder::default()),
+        relying_party: factors::relying_party(public_url, &engine.policy(&settings.service).brand),
         peppers: engine.peppers.clone(),
         clock,
         entropy,
+        settings,
     })
-}
-
-struct Nobody;
-
-impl crate::account::notice::Notifier for Nobody {
-    fn notify(&self, _: crate::verification::Destination, _: &Arc<str>, _: crate::account::notice::Notice) {}
 }
 
 /// Every kind of provider. Of accounts that the environment completes, the earlier are asked first.

@@ -10,6 +10,7 @@
 //! - [`notice`]: what the owner is told (NOT-01)
 
 pub mod confirm;
+pub mod factor;
 pub mod factors;
 pub mod identifiers;
 pub mod model;
@@ -18,6 +19,7 @@ pub mod password;
 pub mod passwordless;
 pub mod register;
 pub mod reset;
+pub mod seal;
 pub mod second_factor;
 pub mod secret_token;
 pub mod sessions;
@@ -28,6 +30,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::account::factor::passkey::RelyingParty;
 use crate::account::model::{Account, AccountId, Visitor};
 use crate::account::notice::{Notice, Notifier};
 use crate::account::password::{Busy, Hasher};
@@ -68,6 +71,8 @@ pub struct Accounts {
     pub engine: Arc<Engine>,
     /// Hashes passwords, a few at a time.
     pub hasher: Hasher,
+    /// Whom passkeys are made for; none where browsers offer none.
+    pub relying_party: Option<RelyingParty>,
     /// Tells owners what happened.
     pub notifier: Arc<dyn Notifier>,
     /// Server keys.
@@ -121,13 +126,8 @@ impl Accounts {
     /// Tells every proven number and address of an account what happened (NOT-01); `also`: one that is no longer its own.
     async fn tell(&self, account: &Account, notice: Notice, also: Option<Destination>) -> Result<(), AccountError> {
         let proven = self.tables.identifiers(account.id).await?.into_iter().filter(|identifier| identifier.proven_at.is_some());
-        let mut to: Vec<_> = proven.filter_map(|identifier| self.stored_destination(&identifier.value).ok()).collect();
-        if let Some(also) = also.filter(|also| !to.contains(also)) {
-            to.push(also);
-        }
-        for destination in to {
-            self.notifier.notify(destination, &account.locale, notice.clone());
-        }
+        let to: Vec<_> = proven.filter_map(|identifier| self.stored_destination(&identifier.value).ok()).chain(also).collect();
+        self.notifier.notify_all(&to, &account.locale, &notice);
         Ok(())
     }
 }
