@@ -51,6 +51,9 @@ pub enum BuildError {
     /// The database of accounts cannot be opened.
     #[error("the database of accounts cannot be opened: {0}")]
     Accounts(#[source] DataError),
+    /// The threads that hash passwords cannot be started.
+    #[error("the threads that hash passwords cannot be started: {0}")]
+    Threads(#[source] std::io::Error),
     /// The data directory cannot be made.
     #[error("data_dir: cannot make {0}: {1}")]
     DataDir(String, #[source] std::io::Error),
@@ -222,7 +225,7 @@ async fn accounts_of(
     Ok(Accounts {
         tables: AccountTables::new(database),
         engine: Arc::clone(engine),
-        hasher: Hasher,
+        hasher: Hasher::new(&config.accounts.hashing()?, engine.peppers.clone(), Arc::clone(&entropy)).map_err(BuildError::Threads)?,
         notifier: Arc::new(crate::account::notice::Recorder::default()),
         relying_party: factors::relying_party(public_url, &engine.policy(&settings.service).brand),
         peppers: engine.peppers.clone(),
