@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 
+use crate::account::notice::Notifier;
 use crate::audit::AuditLog;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, Mode, RouteConfig};
@@ -30,7 +31,7 @@ use crate::verification::Engine;
 use crate::verification::destination::Country;
 use crate::verification::limit::SendRule;
 use crate::verification::model::Channel;
-use crate::verification::policy::Policy;
+use crate::verification::policy::{DEFAULT_SERVICE, Policy};
 use crate::verification::store::Store;
 use crate::verification::store::sqlite::{OpenError, SqliteStore};
 
@@ -80,6 +81,8 @@ pub struct App {
     pub cancel_links: Option<CancelLinks>,
     /// Who delivers.
     pub senders: Senders,
+    /// Tells people what happens to their accounts.
+    pub notifier: Arc<dyn Notifier>,
     entropy: Arc<dyn Entropy>,
 }
 
@@ -142,6 +145,8 @@ impl App {
         };
         let providers = senders.accounts.iter().map(|account| account.provider.clone()).collect();
         let dispatcher = Arc::new(Dispatcher::new(providers, senders.routes.clone(), tools));
+        let forgot = config.server.public_url.as_ref().map(|public_url| format!("{public_url}/forgot"));
+        let notifier = dispatcher.notices(default_policy(&policies)?, forgot);
         let test_destinations = config.dev.test_destinations.iter();
         let engine = Engine {
             store: Arc::clone(&store) as Arc<dyn Store>,
@@ -173,6 +178,7 @@ impl App {
             renderer,
             cancel_links,
             senders,
+            notifier,
             entropy,
         });
         let following = Arc::downgrade(&app);
@@ -227,6 +233,12 @@ fn senders(config: &Config, policies: &[Arc<Policy>], clock: Arc<dyn Clock>) -> 
 /// The words of all services, checked.
 pub fn renderer(policies: &[Arc<Policy>]) -> Result<Renderer, ConfigError> {
     Renderer::new(policies.iter()).map_err(|error| ConfigError::rule(error.key, error.rule))
+}
+
+/// The rules of the service that accounts belong to.
+fn default_policy(policies: &[Arc<Policy>]) -> Result<Arc<Policy>, ConfigError> {
+    let found = policies.iter().find(|policy| *policy.service == *DEFAULT_SERVICE);
+    found.cloned().ok_or_else(|| ConfigError::rule("service.default", "is missing"))
 }
 
 /// The configured providers, in order; the console where there is none and nothing is sent.
