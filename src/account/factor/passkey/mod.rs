@@ -13,6 +13,8 @@ mod public_key;
 pub mod response;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
 
 use url::{Host, Url};
 
