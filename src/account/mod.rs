@@ -6,7 +6,7 @@
 //!
 //! - [`register`], [`identifiers`]: accounts, and the numbers and addresses that they own
 //! - [`password`], [`factors`]: what people prove; [`sign_in`], [`reset`], [`confirm`]: when they have to
-//! - [`sessions`]: what comes of it
+//! - [`sessions`], [`token`]: what comes of it
 //! - [`notice`]: what the owner is told (NOT-01)
 
 pub mod confirm;
@@ -25,6 +25,7 @@ pub mod secret_token;
 pub mod sessions;
 pub mod settings;
 pub mod sign_in;
+pub mod token;
 
 use std::sync::Arc;
 

@@ -28,6 +28,8 @@
 //! - [`dev_provider`]: the stand-in for providers, as its users meet it
 //! - [`slow`], [`protocol`], [`tls`], [`headers`], [`stop`]: the server's sockets
 //! - [`configuration`], [`cli`]: what an operator types
+//! - [`keys`]: the keys that sign access tokens, in one process and in several (TOK-07)
+//! - [`examples`]: services that verify our tokens (`./test examples`)
 //! - [`environment`]: the variables of systems that this one replaces
 //! - [`inbox`]: what the dev inbox shows
 //! - [`kill`]: a server that dies in the middle of its work
@@ -59,12 +61,14 @@ mod delivery;
 mod destination_limits;
 mod dev_provider;
 mod environment;
+mod examples;
 mod failures;
 mod handover;
 mod headers;
 mod idempotency;
 mod inbox;
 mod input;
+mod keys;
 mod kill;
 mod lifecycle;
 mod listing;
