@@ -130,7 +130,7 @@ test("without a script there is no dead button, and a form can be sent", () =>
     await page.goto("/en/verify");
     await page.keyboard.type("123 456");
     await page.keyboard.press("Enter");
-    await page.getByText("sent").waitFor();
+    await page.getByText("sent", { exact: true }).waitFor();
     assert.deepEqual(forms, [{ path: "/verify", fields: { csrf: 'sample"token', phone: "+4915112345678", code: "123 456" } }]);
     await page.goto("/en/verify");
     assert.ok(await page.getByRole("button", { name: "Send a new code" }).isEnabled());
@@ -191,7 +191,7 @@ test("a message's code fills itself in and is sent", () =>
       navigator.credentials.get = async (options) => (options.otp.transport.includes("sms") ? { code: "987654" } : null);
     });
     await page.goto("/en/verify");
-    await page.getByText("sent").waitFor();
+    await page.getByText("sent", { exact: true }).waitFor();
     assert.equal(forms[0].fields.code, "987654");
     await page.goto("/en/verify-totp");
     await page.waitForTimeout(200);
