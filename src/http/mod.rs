@@ -1,13 +1,14 @@
 //! The faces of the server. They translate words and status codes, call the engine, and never decide.
 //!
 //! [`server`] accepts connections, [`frame`] is around every handler, [`problem`] is every failure; [`v1`] is the native
-//! API, [`tutorial`] the well-known tutorials' routes, [`dev`] the inbox, [`not_me`] the page behind a mail's link,
-//! [`operation`] health and metrics.
+//! API, [`tutorial`] the well-known tutorials' routes, [`login`] the login pages, [`dev`] the inbox, [`not_me`] the page
+//! behind a mail's link, [`operation`] health and metrics.
 
 pub mod dev;
 pub mod extract;
 pub mod frame;
 pub mod keys;
+pub mod login;
 pub mod not_me;
 pub mod openapi;
 pub mod operation;
