@@ -18,14 +18,18 @@ import { DESKTOP, startServer } from "../../../tests/browser/harness.js";
 export { DESKTOP, PHONE, assertAccessible, assertNoSidewaysScroll, screenshot, startBrowser } from "../../../tests/browser/harness.js";
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
-/** What allows the app's origin to call the server. */
-const ALLOWED_ORIGINS = "COUNTERSIGN_SERVER__CORS_ORIGINS";
+/** The server lets the app's origin in, and all of this comes from one address. */
+const variables = (origin) => ({
+  COUNTERSIGN_SERVER__CORS_ORIGINS: origin,
+  COUNTERSIGN_SERVICE__DEFAULT__LIMITS__IP_SENDS: "1000/1h",
+  COUNTERSIGN_SERVICE__DEFAULT__LIMITS__IP_CHECKS: "1000/1h",
+});
 
 /** A server, and the app built for it under `base`, each on a port of its own. */
 export async function startApp({ base = "/" } = {}) {
   const port = await freePort();
   const origin = `http://127.0.0.1:${port}`;
-  const server = process.env.REACT_SERVER === "mock" ? await startMock(origin) : await startServer({ [ALLOWED_ORIGINS]: origin });
+  const server = process.env.REACT_SERVER === "mock" ? await startMock(origin) : await startServer(variables(origin));
   const outDir = mkdtempSync(path.join(tmpdir(), "countersign-react-"));
   process.env.VITE_API_URL = server.url;
   await build({ root: ROOT, base, logLevel: "warn", build: { outDir, emptyOutDir: true } });

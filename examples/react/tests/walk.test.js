@@ -85,8 +85,8 @@ test("the token of a session that was logged out brings nobody back", () =>
     await reachWelcome(page, person);
     await press(page, "Log out");
     await heading(page, "Log in");
-    const status = await page.evaluate((url) => fetch(`${url}/auth/refresh`, { method: "POST", credentials: "include" }).then(({ status }) => status), app.server.url);
-    assert.equal(status, 401, "the refresh cookie is dead");
+    const refresh = (url) => fetch(`${url}/auth/refresh`, { method: "POST", credentials: "include" }).then((answer) => answer.status);
+    assert.equal(await page.evaluate(refresh, app.server.url), 401, "the refresh cookie is dead");
   }));
 
 test("a wrong password says so, keeps the address and goes back to the password", () =>

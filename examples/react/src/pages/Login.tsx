@@ -1,3 +1,4 @@
+import { useState } from "react";
 import { Link, useLocation, useNavigate } from "react-router";
 
 import { type Credentials, logIn } from "../api";
@@ -11,13 +12,15 @@ const FIELDS = ["email", "password"] as const satisfies readonly (keyof Credenti
 export function Login() {
   const navigate = useNavigate();
   const state = useLocation().state as { notice?: string } | null;
+  const [notice, setNotice] = useState(state?.notice);
 
   return (
     <Page title="Log in">
-      <div role="status">{state?.notice && <p className="notice">{state.notice}</p>}</div>
+      <div role="status">{notice && <p className="notice">{notice}</p>}</div>
       <Form
         fields={FIELDS}
         action={async (values) => {
+          setNotice(undefined);
           await logIn(values);
           setPendingEmail(values.email);
           await navigate("/verify");

@@ -20,7 +20,7 @@ export function Register() {
         }}
         label="Create account"
         busyLabel="Creating the account…"
-        culprit="email"
+        culprit="password"
       >
         <Field name="email" label="E-mail" type="email" autoComplete="email" />
         <Field name="password" label="Password" type="password" autoComplete="new-password" hint="Long is better than complicated." />

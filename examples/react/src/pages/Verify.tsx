@@ -38,7 +38,7 @@ export function Verify() {
           autoFocus
           hint={
             <>
-              We have sent a code to the phone of <strong>{email}</strong>. It works for a few minutes.
+              We have sent it to the phone of <strong>{email}</strong>. It works for a few minutes.
             </>
           }
         />

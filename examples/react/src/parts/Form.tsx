@@ -34,7 +34,8 @@ export function Form<Name extends string>({ fields, action, label, busyLabel, cu
     const field = wrong && form.current?.elements.namedItem(wrong);
     if (!(field instanceof HTMLInputElement)) return;
     field.focus();
-    field.select();
+    // A secret is typed anew, anything else is corrected.
+    if (wrong === culprit) field.select();
   }, [failure, named, culprit]);
 
   function submit(event: FormEvent<HTMLFormElement>) {

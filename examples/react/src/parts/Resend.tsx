@@ -26,7 +26,7 @@ export function Resend({ email }: { email: string }) {
       <div role="status">
         {sent > 0 && (
           <p key={sent} className="notice">
-            A new code is on its way. The one before no longer works.
+            A new code is on its way. Use the newest one.
           </p>
         )}
       </div>
