@@ -16,7 +16,7 @@ after(async () => {
   await app?.stop();
 });
 
-const PERSON = { email: "a-rather-long-mailbox-name-that-somebody-really-has@mail.a-rather-long-company-name.example", password: "a long enough pass phrase" };
+const PERSON = { email: "averylongmailboxnamethatsomebodyreallyhas@mail.averylongcompanyname.example", password: "a long enough pass phrase" };
 
 const heading = (page, name) => page.getByRole("heading", { level: 1, name }).waitFor();
 

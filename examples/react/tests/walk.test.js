@@ -274,6 +274,13 @@ test("a token that is no longer accepted is renewed, by one of two tabs", () =>
     await heading(second, "Welcome!");
     page.on("request", count);
     second.on("request", count);
+    // Both are refused before either gets a new token.
+    let refused = 0;
+    page.context().on("response", (answer) => (refused += answer.status() === 401 && answer.url().endsWith("/protected") ? 1 : 0));
+    await page.context().route(`${app.server.url}/auth/refresh`, async (route) => {
+      while (refused < 2) await new Promise((resolve) => setTimeout(resolve, 20));
+      await route.continue();
+    });
     await page.evaluate(() => localStorage.setItem("token", "expired.expired.expired"));
     await Promise.all([page.reload(), second.reload()]);
     for (const tab of [page, second]) {
