@@ -275,10 +275,10 @@ test("a token that is no longer accepted is renewed, by one of two tabs", () =>
     page.on("request", count);
     second.on("request", count);
     // Both are refused before either gets a new token.
-    let refused = 0;
-    page.context().on("response", (answer) => (refused += answer.status() === 401 && answer.url().endsWith("/protected") ? 1 : 0));
+    const isRefused = (answer) => answer.status() === 401 && answer.url().endsWith("/protected");
+    const refused = Promise.all([page, second].map((tab) => tab.waitForResponse(isRefused)));
     await page.context().route(`${app.server.url}/auth/refresh`, async (route) => {
-      while (refused < 2) await new Promise((resolve) => setTimeout(resolve, 20));
+      await refused;
       await route.continue();
     });
     await page.evaluate(() => localStorage.setItem("token", "expired.expired.expired"));
