@@ -10,6 +10,7 @@ import { Failure, refresh } from "./api";
 
 const TOKEN = "token";
 const EMAIL = "email";
+const PROPAGATION = 500;
 
 const listeners = new Set<() => void>();
 let ended: string | undefined;
@@ -77,6 +78,9 @@ async function renewed(spent: string): Promise<string | null> {
     if (now !== spent) return now;
     const { token } = await refresh();
     begin(token);
+    // Another tab's process sees what was written to localStorage a moment later: the lock is kept for as long. Nobody waits
+    // for it here, since the pages have heard of the new token already.
+    await new Promise((resolve) => setTimeout(resolve, PROPAGATION));
     return token;
   };
   // There are no locks on a page without TLS.
