@@ -6,6 +6,7 @@ mod client;
 mod config;
 mod dev_provider;
 mod doctor;
+mod import;
 mod migrate;
 mod send;
 mod senders;
@@ -54,6 +55,9 @@ enum Command {
     /// Make, list and revoke keys for the API
     #[command(subcommand)]
     Client(client::Command),
+    /// Take over people and their passwords from another system
+    #[command(subcommand)]
+    Import(import::Command),
     /// Send a code through a running server, ask for it, and check it
     Send(send::Arguments),
     /// Show the texts of messages, with sample values
@@ -98,6 +102,7 @@ pub fn run(env_file_error: Option<String>) -> ExitCode {
         Command::Config(command) => config::run(config, &command),
         Command::Client(command) => load(config).and_then(|config| client::run(&config, &command)),
         Command::Template(command) => load(config).and_then(|config| template::run(&config, &command)),
+        Command::Import(command) => load(config).and_then(|config| import::run(&config, &command)),
         Command::Send(arguments) => load(config).and_then(|config| send::run(&config, &arguments)),
         Command::Doctor(arguments) => doctor::run(config, &arguments),
         Command::DevProvider(arguments) => dev_provider::run(&arguments),

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod database;
+pub mod import;
 
 use std::path::Path;
 use std::time::Duration;

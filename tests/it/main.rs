@@ -28,6 +28,7 @@
 //! - [`slow`], [`protocol`], [`tls`], [`headers`], [`stop`]: the server's sockets
 //! - [`configuration`], [`cli`]: what an operator types
 //! - [`environment`]: the variables of systems that this one replaces
+//! - [`import`]: people who come from another system
 //! - [`inbox`]: what the dev inbox shows
 //! - [`kill`]: a server that dies in the middle of its work
 //! - [`twilio_verify`], [`startmessaging`]: providers that make the codes; [`messengers`]: WhatsApp and Telegram
@@ -61,6 +62,7 @@ mod failures;
 mod handover;
 mod headers;
 mod idempotency;
+mod import;
 mod inbox;
 mod input;
 mod kill;
