@@ -146,7 +146,7 @@ impl Accounts {
             Judged::Right(_) => {}
             Judged::Wrong => return Ok(Reset::Wrong),
             Judged::Limited(limited) => return Ok(Reset::Limited(limited)),
-            Judged::NotJudged => return Ok(Reset::NotJudged),
+            Judged::Unanswered => return Ok(Reset::NotJudged),
         }
         if !self.tables.end_flow(&flow.token_hash).await? {
             return Ok(Reset::Ended);

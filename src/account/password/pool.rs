@@ -115,12 +115,12 @@ mod tests {
         assert_eq!(pool.run::<()>(|_| panic!("a test")).await, Err(Unserved::Failed));
         let (release, released) = crossbeam_channel::bounded::<()>(0);
         let (computed, was_computed) = crossbeam_channel::unbounded();
-        let mut first = Box::pin(pool.run(move |_| drop(released.recv())));
-        let mut gone = Box::pin(pool.run(move |_| drop(computed.send(()))));
+        let mut first = Box::pin(pool.run(move |_| released.recv().is_err()));
+        let mut gone = Box::pin(pool.run(move |_| computed.send(()).is_ok()));
         assert!((&mut first).now_or_never().is_none() && (&mut gone).now_or_never().is_none());
         drop(gone);
         drop(release);
-        first.await.expect("done");
+        assert_eq!(first.await, Ok(true));
         assert_eq!(pool.run(|_| 1).await, Ok(1));
         assert!(was_computed.is_empty());
     }
