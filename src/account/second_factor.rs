@@ -394,7 +394,7 @@ impl Accounts {
             return Ok(None);
         }
         self.forgive(visitor, account).await?;
-        if !is_known {
+        if !is_known && self.settings.sign_in_notices {
             self.tell(account, Notice::SignInFromNewBrowser(visitor.ip), None).await?;
         }
         Ok(Some(SignedIn { token, session, account: account.clone() }))
