@@ -10,6 +10,9 @@ use tokio::sync::{mpsc, watch};
 use crate::account::Accounts;
 use crate::account::password::Hasher;
 use crate::account::settings::AccountSettings;
+use crate::account::token::Tokens;
+use crate::account::token::keyring::Keyring;
+use crate::account::token::settings::TokenSettings;
 use crate::audit::AuditLog;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, Mode, RouteConfig};
@@ -66,6 +69,8 @@ pub struct App {
     pub keys: Keys,
     /// Dev mode only.
     pub inbox: Option<Arc<Inbox>>,
+    /// Other origins whose pages may call the JSON API of accounts.
+    pub origins: Vec<String>,
     /// Whether the tutorials' routes exist.
     pub tutorial_api: bool,
     /// Whose `X-Forwarded-For` is believed.
@@ -167,8 +172,9 @@ impl App {
             metrics: Arc::clone(&metrics),
             wait_max: config.delivery.wait.0.min(config.server.request_timeout.0 * 4 / 5),
         });
+        let public_url = config.server.public_url.clone().unwrap_or(public_url);
         let accounts = match config.accounts()? {
-            Some(settings) => Some(Arc::new(accounts_of(config, settings, &engine, clock.clone(), entropy.clone()).await?)),
+            Some(settings) => Some(Arc::new(accounts_of(config, settings, &public_url, &engine, clock.clone(), entropy.clone()).await?)),
             None => None,
         };
         let app = Arc::new(App {
@@ -176,9 +182,10 @@ impl App {
             accounts,
             keys: Keys::new(Clients::new(&config.database()), clock),
             inbox,
+            origins: config.accounts.origins.clone(),
             tutorial_api: config.tutorial_api(),
             trusted_proxies: config.server.trusted_proxies.iter().map(|proxy| proxy.0).collect(),
-            public_url: config.server.public_url.clone().unwrap_or(public_url),
+            public_url,
             request_timeout: config.server.request_timeout.0,
             metrics,
             store_queue_depth: Box::new(move || store.queue_depth()),
@@ -201,6 +208,11 @@ impl App {
         Ok(app)
     }
 
+    /// Randomness.
+    pub fn entropy(&self) -> &dyn Entropy {
+        self.entropy.as_ref()
+    }
+
     /// Names a request in answers and logs.
     pub fn new_request_id(&self) -> String {
         let mut bytes = [0; 16];
@@ -212,14 +224,17 @@ impl App {
 async fn accounts_of(
     config: &Config,
     settings: AccountSettings,
+    public_url: &str,
     engine: &Arc<Engine>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 ) -> Result<Accounts, BuildError> {
     let database = Database::open(&config.accounts_database(), config.store.synchronous).await.map_err(BuildError::Accounts)?;
+    let keyring = Keyring::new(database.clone(), engine.peppers.clone(), Arc::clone(&entropy));
     Ok(Accounts {
         settings,
         tables: AccountTables::new(database),
+        tokens: Tokens::new(token_settings(config, public_url)?, keyring, Arc::clone(&entropy)),
         engine: Arc::clone(engine),
         hasher: Hasher,
         notifier: Arc::new(Nobody),
@@ -227,6 +242,20 @@ async fn accounts_of(
         clock,
         entropy,
     })
+}
+
+/// Whoever shares `JWT_SECRET` with us checks our tokens by it.
+fn token_settings(config: &Config, public_url: &str) -> Result<TokenSettings, ConfigError> {
+    let settings = TokenSettings::new(public_url);
+    let settings = match config.environment.get("JWT_SECRET").filter(|secret| !secret.is_empty()) {
+        Some(secret) => settings.with_shared_secret(secret.clone()),
+        None => settings,
+    };
+    let warnings = settings.check(config.mode == Mode::Dev).map_err(|wrong| ConfigError::rule(format!("tokens.{}", wrong.key), wrong.rule))?;
+    for warning in warnings {
+        tracing::warn!("{}", warning.as_str());
+    }
+    Ok(settings)
 }
 
 struct Nobody;

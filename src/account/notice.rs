@@ -24,6 +24,8 @@ pub enum Notice {
     FactorRemoved,
     /// x
     RecoveryCodesMade,
+    /// x
+    SessionsEndedByReuse,
 }
 /// x
 pub trait Notifier: Send + Sync {
