@@ -7,12 +7,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 
-use crate::account::Accounts;
 use crate::account::password::Hasher;
 use crate::account::settings::AccountSettings;
 use crate::account::token::Tokens;
 use crate::account::token::keyring::Keyring;
 use crate::account::token::settings::TokenSettings;
+use crate::account::{Accounts, factors};
 use crate::audit::AuditLog;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, Mode, RouteConfig};
@@ -232,15 +232,16 @@ async fn accounts_of(
     let database = Database::open(&config.accounts_database(), config.store.synchronous).await.map_err(BuildError::Accounts)?;
     let keyring = Keyring::new(database.clone(), engine.peppers.clone(), Arc::clone(&entropy));
     Ok(Accounts {
-        settings,
         tables: AccountTables::new(database),
         tokens: Tokens::new(token_settings(config, public_url)?, keyring, Arc::clone(&entropy)),
         engine: Arc::clone(engine),
         hasher: Hasher,
-        notifier: Arc::new(Nobody),
+        notifier: Arc::new(crate::account::notice::Recorder::default()),
+        relying_party: factors::relying_party(public_url, &engine.policy(&settings.service).brand),
         peppers: engine.peppers.clone(),
         clock,
         entropy,
+        settings,
     })
 }
 
@@ -256,12 +257,6 @@ fn token_settings(config: &Config, public_url: &str) -> Result<TokenSettings, Co
         tracing::warn!("{}", warning.as_str());
     }
     Ok(settings)
-}
-
-struct Nobody;
-
-impl crate::account::notice::Notifier for Nobody {
-    fn notify(&self, _: crate::verification::Destination, _: &Arc<str>, _: crate::account::notice::Notice) {}
 }
 
 /// Every kind of provider. Of accounts that the environment completes, the earlier are asked first.

@@ -156,11 +156,11 @@ impl Accounts {
             Judged::NotJudged => return Ok(IdentifierProved::NotJudged),
         }
         self.tables.end_flow(&flow.token_hash).await?;
-        let masked = self.stored_destination(&identifier.value)?.masked();
-        let event = self.event("identifier.proven", Some(current.account.id), visitor, masked.clone());
+        let destination = self.stored_destination(&identifier.value)?;
+        let event = self.event("identifier.proven", Some(current.account.id), visitor, destination.masked());
         match self.tables.prove(current.account.id, id, self.now(), &event).await? {
             Proving::Owned => {
-                self.tell(&current.account, Notice::IdentifierAdded { masked }, None).await?;
+                self.tell(&current.account, Notice::IdentifierAdded(destination), None).await?;
                 Ok(IdentifierProved::Done)
             }
             Proving::OfAnother => Ok(IdentifierProved::OfAnother),
@@ -181,7 +181,7 @@ impl Accounts {
             return Ok(IdentifierRemoved::LastOne);
         }
         let also = identifier.proven_at.map(|_| destination.clone());
-        self.tell(&current.account, Notice::IdentifierRemoved { masked: destination.masked() }, also).await?;
+        self.tell(&current.account, Notice::IdentifierRemoved(destination), also).await?;
         Ok(IdentifierRemoved::Done)
     }
 

@@ -11,6 +11,7 @@
 
 pub mod access;
 pub mod confirm;
+pub mod factor;
 pub mod factors;
 pub mod identifiers;
 pub mod model;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::account::factor::passkey::RelyingParty;
 use crate::account::model::{Account, AccountId, Visitor};
 use crate::account::notice::{Notice, Notifier};
 use crate::account::password::{Busy, Hasher};
@@ -77,6 +79,8 @@ pub struct Accounts {
     pub hasher: Hasher,
     /// Makes and judges access tokens.
     pub tokens: Tokens,
+    /// Whom passkeys are made for; none where browsers offer none.
+    pub relying_party: Option<RelyingParty>,
     /// Tells owners what happened.
     pub notifier: Arc<dyn Notifier>,
     /// Server keys.
@@ -130,13 +134,8 @@ impl Accounts {
     /// Tells every proven number and address of an account what happened (NOT-01); `also`: one that is no longer its own.
     async fn tell(&self, account: &Account, notice: Notice, also: Option<Destination>) -> Result<(), AccountError> {
         let proven = self.tables.identifiers(account.id).await?.into_iter().filter(|identifier| identifier.proven_at.is_some());
-        let mut to: Vec<_> = proven.filter_map(|identifier| self.stored_destination(&identifier.value).ok()).collect();
-        if let Some(also) = also.filter(|also| !to.contains(also)) {
-            to.push(also);
-        }
-        for destination in to {
-            self.notifier.notify(destination, &account.locale, notice.clone());
-        }
+        let to: Vec<_> = proven.filter_map(|identifier| self.stored_destination(&identifier.value).ok()).chain(also).collect();
+        self.notifier.notify_all(&to, &account.locale, &notice);
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Registration: an account, and what it claims. Nothing is proven yet.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::account::model::{IdentifierKind, Visitor};
@@ -73,7 +74,7 @@ impl Accounts {
                     for owner in self.tables.candidates(destination.canonical(), 1).await? {
                         let owned = self.tables.identifiers(owner.id).await?;
                         if owned.iter().any(|identifier| identifier.value == destination.canonical() && identifier.proven_at.is_some()) {
-                            self.notifier.notify(destination.clone(), &owner.locale, Notice::Taken);
+                            self.notifier.notify(destination.clone(), Arc::clone(&owner.locale), Notice::Taken);
                         }
                     }
                 }

@@ -394,7 +394,7 @@ impl Accounts {
         }
         self.forgive(visitor, account).await?;
         if !is_known {
-            self.tell(account, Notice::SignInFromNewBrowser, None).await?;
+            self.tell(account, Notice::SignInFromNewBrowser(visitor.ip), None).await?;
         }
         Ok(Some(SignedIn { token, session, account: account.clone() }))
     }

@@ -138,6 +138,12 @@ impl AccountTables {
         Ok(query.execute(self.database.pool()).await?.rows_affected() == 1)
     }
 
+    /// Gives a factor its name.
+    pub async fn name_factor(&self, id: Uuid, name: &str) -> Result<(), sqlx::Error> {
+        let query = sqlx::query("UPDATE factor SET name = ? WHERE id = ?").bind(name).bind(id.to_string());
+        query.execute(self.database.pool()).await.map(drop)
+    }
+
     /// Uses a recovery code up: true for one caller only, ever (REC-01, A27).
     pub async fn use_factor(&self, id: Uuid, now: Timestamp) -> Result<bool, sqlx::Error> {
         let query = sqlx::query("UPDATE factor SET used_at = ? WHERE id = ? AND used_at IS NULL").bind(now.0).bind(id.to_string());
