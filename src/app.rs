@@ -54,6 +54,9 @@ pub enum BuildError {
     /// The database of accounts cannot be opened.
     #[error("the database of accounts cannot be opened: {0}")]
     Accounts(#[source] DataError),
+    /// The threads that hash passwords cannot be started.
+    #[error("the threads that hash passwords cannot be started: {0}")]
+    Threads(#[source] std::io::Error),
     /// The data directory cannot be made.
     #[error("data_dir: cannot make {0}: {1}")]
     DataDir(String, #[source] std::io::Error),
@@ -235,7 +238,7 @@ async fn accounts_of(
         tables: AccountTables::new(database),
         tokens: Tokens::new(token_settings(config, public_url)?, keyring, Arc::clone(&entropy)),
         engine: Arc::clone(engine),
-        hasher: Hasher,
+        hasher: Hasher::new(&config.accounts.hashing()?, engine.peppers.clone(), Arc::clone(&entropy)).map_err(BuildError::Threads)?,
         notifier: Arc::new(crate::account::notice::Recorder::default()),
         relying_party: factors::relying_party(public_url, &engine.policy(&settings.service).brand),
         peppers: engine.peppers.clone(),

@@ -56,7 +56,7 @@ fn parse<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, Pr
 }
 
 /// A form's body has the syntax of a query.
-fn form_uri(bytes: &[u8]) -> Option<axum::http::Uri> {
+pub fn form_uri(bytes: &[u8]) -> Option<axum::http::Uri> {
     format!("/?{}", std::str::from_utf8(bytes).ok()?).parse().ok()
 }
 
