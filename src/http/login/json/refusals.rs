@@ -58,11 +58,8 @@ const BODY: [(&str, &str); 6] = [
     ("429", "`limited`: see `Retry-After`."),
     ("503", "`unavailable`."),
 ];
-const PERSON: [(&str, &str); 3] = [
-    ("401", "`sign_in_required`."),
-    ("403", "`confirmation_required`, `cross_site`."),
-    ("503", "`unavailable`."),
-];
+const PERSON: [(&str, &str); 3] =
+    [("401", "`sign_in_required`."), ("403", "`confirmation_required`, `cross_site`."), ("503", "`unavailable`.")];
 const PLAIN: [(&str, &str); 7] = [
     ("400", "The body cannot be read."),
     ("403", "The request comes from another site (a problem document)."),
@@ -103,7 +100,9 @@ impl IntoResponses for PlainRefusals {
 pub fn not_sent(not_sent: NotSent) -> Problem {
     match not_sent {
         NotSent::Limited(limited) => limited.into(),
-        NotSent::Impossible => Problem::new(ProblemCode::Unavailable).detail("No code can be sent to any number or address of this account."),
+        NotSent::Impossible => {
+            Problem::new(ProblemCode::Unavailable).detail("No code can be sent to any number or address of this account.")
+        }
     }
 }
 
