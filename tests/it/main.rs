@@ -21,6 +21,7 @@
 //! - [`input`], [`paths`], [`auth`]: what is refused at the door
 //! - [`secrets`]: no code anywhere that is not the inbox (OTP-07, OTP-09, LOG-02)
 //! - [`texts`], [`not_me`]: what people read, and their way out (OTP-10, OTP-11, OTP-12)
+//! - [`notices`]: what people are told of their accounts (NOT-01)
 //! - [`smtp`], [`webhook`]: two of those who deliver
 //! - [`tutorial_express`], [`tutorial_gateway`]: the routes of published tutorials
 //! - [`providers_sms`]: Vonage, Telnyx, Plivo and Bird, against servers that speak their formats
@@ -29,6 +30,7 @@
 //! - [`slow`], [`protocol`], [`tls`], [`headers`], [`stop`]: the server's sockets
 //! - [`configuration`], [`cli`]: what an operator types
 //! - [`keys`]: the keys that sign access tokens, in one process and in several (TOK-07)
+//! - [`examples`]: services that verify our tokens (`./test examples`)
 //! - [`environment`]: the variables of systems that this one replaces
 //! - [`inbox`]: what the dev inbox shows
 //! - [`kill`]: a server that dies in the middle of its work
@@ -63,6 +65,7 @@ mod delivery;
 mod destination_limits;
 mod dev_provider;
 mod environment;
+mod examples;
 mod failures;
 mod handover;
 mod headers;
@@ -76,6 +79,7 @@ mod listing;
 mod messengers;
 mod neighbours;
 mod not_me;
+mod notices;
 mod paths;
 mod prism;
 mod protocol;

@@ -17,7 +17,6 @@ use super::samples::{NOW, account, session};
 use super::settings::{LIFE_MAX, TokenSettings};
 use super::*;
 use crate::account::model::Assurance;
-use crate::db::Synchronous;
 use crate::db::database::Database;
 use crate::db::signing_key;
 use crate::secret::{Pepper, Peppers, SystemEntropy};
@@ -36,7 +35,7 @@ impl Servers {
     }
 
     async fn database(&self) -> Database {
-        Database::open(&self.directory.path().join("accounts.db"), Synchronous::Normal).await.expect("opens")
+        Database::open(&self.directory.path().join("accounts.db"), crate::db::Synchronous::Normal).await.expect("opens")
     }
 
     /// One more server on the same database.

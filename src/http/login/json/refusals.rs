@@ -11,13 +11,14 @@ use crate::account::sign_in::NotSent;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::tutorial::Shape;
 
-/// `{"error"}`: a sentence that never changes; `detail` and `field` where there is more to say.
+/// `{"error","code"}`: a sentence that never changes, and the code of docs/errors.md; `detail` and `field` where there is more
+/// to say.
 pub struct Plain;
 
 impl Shape for Plain {
     fn body(problem: &Problem) -> Value {
         let problem = problem.body(String::new());
-        let mut body = json!({ "error": problem.title });
+        let mut body = json!({ "error": problem.title, "code": problem.code });
         if let Some(detail) = problem.detail {
             body["detail"] = detail.into();
         }
@@ -35,6 +36,10 @@ pub struct ErrorBody {
     /// A sentence that never changes.
     #[schema(example = "Invalid credentials")]
     pub error: String,
+    /// The stable code, as docs/errors.md has it. Absent where the tutorial's sentence is all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "limited")]
+    pub code: Option<String>,
     /// What is wrong with this very request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
