@@ -389,11 +389,8 @@ impl Accounts {
             Some(browser) => self.tables.browser(browser, account.id, now).await?.is_some(),
             None => false,
         };
-        let remembered_until = if remember && level == crate::account::model::Assurance::Aal2 {
-            now + self.settings.remember_browser
-        } else {
-            Timestamp(0)
-        };
+        let remembered_until =
+            if remember && level == crate::account::model::Assurance::Aal2 { now + self.settings.remember_browser } else { Timestamp(0) };
         let session = new.session.clone();
         let completion = Completion {
             new,
