@@ -6,9 +6,10 @@
 //!
 //! - [`register`], [`identifiers`]: accounts, and the numbers and addresses that they own
 //! - [`password`], [`factors`]: what people prove; [`sign_in`], [`reset`], [`confirm`]: when they have to
-//! - [`sessions`], [`token`]: what comes of it
+//! - [`sessions`]: what comes of it; [`access`], [`token`]: what other services see of it
 //! - [`notice`]: what the owner is told (NOT-01)
 
+pub mod access;
 pub mod confirm;
 pub mod factor;
 pub mod factors;
@@ -36,6 +37,7 @@ use crate::account::model::{Account, AccountId, Visitor};
 use crate::account::notice::{Notice, Notifier};
 use crate::account::password::{HashError, Hasher};
 use crate::account::settings::AccountSettings;
+use crate::account::token::{TokenError, Tokens};
 use crate::clock::{Clock, Timestamp};
 use crate::db::accounts::{AccountTables, NewEvent};
 use crate::db::database::DataError;
@@ -54,6 +56,9 @@ pub enum AccountError {
     /// The store of verifications refused.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// No access token could be made or judged.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// A password could not be hashed: too many wait, or it did not work.
     #[error(transparent)]
     Hash(#[from] HashError),
@@ -72,6 +77,8 @@ pub struct Accounts {
     pub engine: Arc<Engine>,
     /// Hashes passwords, a few at a time.
     pub hasher: Hasher,
+    /// Makes and judges access tokens.
+    pub tokens: Tokens,
     /// Whom passkeys are made for; none where browsers offer none.
     pub relying_party: Option<RelyingParty>,
     /// Tells owners what happened.
