@@ -1,6 +1,7 @@
 //! Configuration in, application out: the only place that names concrete stores and providers.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,6 +77,8 @@ pub struct App {
     pub origins: Vec<String>,
     /// Whether the tutorials' routes exist.
     pub tutorial_api: bool,
+    /// Path and files of the operator's own app.
+    pub web_app: Option<(String, PathBuf)>,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Where others reach this server: what providers sign, and where examples point.
@@ -192,6 +195,7 @@ impl App {
             keys: Keys::new(Clients::new(&config.database()), clock),
             inbox,
             origins: config.accounts.origins.clone(),
+            web_app: config.web_app.app()?,
             tutorial_api: config.tutorial_api(),
             trusted_proxies: config.server.trusted_proxies.iter().map(|proxy| proxy.0).collect(),
             public_url,

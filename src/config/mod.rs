@@ -10,6 +10,7 @@ mod server;
 mod service;
 mod tokens;
 mod values;
+mod web_app;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,7 @@ pub use server::{AdminConfig, ServerConfig};
 pub use service::ServiceConfig;
 pub use tokens::TokensConfig;
 pub use values::{DurationText, QuotaText};
+pub use web_app::WebAppConfig;
 
 /// The reference, embedded.
 pub const DEFAULT_TOML: &str = include_str!("../../config.default.toml");
@@ -117,6 +119,8 @@ pub struct Config {
     pub tutorial: TutorialConfig,
     /// People.
     pub accounts: AccountsConfig,
+    /// An app of the operator's own.
+    pub web_app: WebAppConfig,
     /// Tokens for other services.
     pub tokens: TokensConfig,
     /// Dev mode.
@@ -348,6 +352,7 @@ impl Config {
         self.accounts()?;
         self.accounts.hashing()?;
         self.token_settings("")?;
+        self.web_app.app()?;
         self.policies().map(drop)
     }
 }

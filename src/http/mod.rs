@@ -1,7 +1,7 @@
 //! The faces of the server. They translate words and status codes, call the engine, and never decide.
 //!
 //! [`server`] accepts connections, [`frame`] is around every handler, [`problem`] is every failure; [`v1`] is the native
-//! API, [`login`] what people sign in with, [`tutorial`] the well-known tutorials' routes, [`dev`] the inbox, [`not_me`] the
+//! API, [`login`] what people sign in with, [`tutorial`] the well-known tutorials' routes, [`dev`] the inbox, [`web_app`] an app of the operator's own, [`not_me`] the
 //! page behind a mail's link, [`operation`] health and metrics.
 
 pub mod dev;
@@ -18,6 +18,7 @@ pub mod server;
 pub mod tls;
 pub mod tutorial;
 pub mod v1;
+pub mod web_app;
 pub mod webhooks;
 
 use std::sync::Arc;
@@ -44,6 +45,9 @@ pub fn public(app: &Arc<App>) -> Router {
     }
     if app.inbox.is_some() {
         router = router.merge(dev::router());
+    }
+    if let Some((path, directory)) = &app.web_app {
+        router = router.merge(web_app::router(path, directory));
     }
     finish(router, app).layer(middleware::from_fn_with_state(Arc::clone(app), login::origin::share))
 }

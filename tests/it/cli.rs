@@ -85,7 +85,10 @@ fn doctor_tells_what_it_finds() {
     let checks = fresh.as_array().expect("a list");
     let what: Vec<_> = checks.iter().map(|check| check["what"].as_str().expect("text")).collect();
     let routes = ["route"; 4];
-    assert_eq!(what, [&["settings", "mode", "provider"][..], &routes, &["pepper", "database", "accounts", "clients", "server", "admin"]].concat());
+    assert_eq!(
+        what,
+        [&["settings", "mode", "provider"][..], &routes, &["pepper", "database", "accounts", "clients", "server", "admin"]].concat()
+    );
     for check in checks {
         assert_eq!(names(check), ["detail", "finding", "what"]);
         assert!(matches!(check["finding"].as_str(), Some("ok" | "note")), "{check}");

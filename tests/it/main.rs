@@ -39,6 +39,7 @@
 //! - [`prism`]: what we send to Twilio, against Twilio's own definitions (`./test prism`)
 //! - [`sign_in`], [`sign_in_walks`]: people and their sessions, at the services' own doors
 //! - [`accounts_json`]: the same by the JSON API, and the Express and React tutorial
+//! - [`web_app`]: an app of the operator's own
 //! - [`snapshots`]: every JSON body, as it is
 //! - [`architecture`]: who may use what, read from the sources
 
@@ -102,4 +103,5 @@ mod tls;
 mod tutorial_express;
 mod tutorial_gateway;
 mod twilio_verify;
+mod web_app;
 mod webhook;

@@ -1,0 +1,35 @@
+//! `[web_app]`: an app of the operator's own that this server hands out.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::ConfigError;
+
+/// `[web_app]`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebAppConfig {
+    /// Where it is.
+    pub path: String,
+    /// Its files; none: there is no app.
+    #[serde(default)]
+    pub directory: Option<PathBuf>,
+}
+
+impl WebAppConfig {
+    /// Its path and its files, where there is one.
+    pub fn app(&self) -> Result<Option<(String, PathBuf)>, ConfigError> {
+        let Some(directory) = &self.directory else { return Ok(None) };
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_/".contains(&byte);
+        let good = self.path.starts_with('/') && self.path.len() > 1 && !self.path.ends_with('/') && self.path.bytes().all(plain);
+        if !good || self.path.contains("//") {
+            return Err(ConfigError::rule("web_app.path", "must be a path such as \"/app\": letters, digits, - and _, no / at its end"));
+        }
+        if !directory.join("index.html").is_file() {
+            let rule = format!("\"{}\" has no index.html: build the app first", directory.display());
+            return Err(ConfigError::rule("web_app.directory", rule));
+        }
+        Ok(Some((self.path.clone(), directory.clone())))
+    }
+}
