@@ -54,8 +54,9 @@ async fn answers_do_not_tell_who_exists() {
         ("/auth/verify-otp", json!({ "email": "EMAIL", "code": "000000" })),
         ("/auth/resend-otp", json!({ "email": "EMAIL" })),
         ("/auth/methods", json!({ "email": "EMAIL" })),
-        ("/auth/password/forgot", json!({ "identifier": "PHONE" })),
         ("/auth/password/forgot", json!({ "identifier": "EMAIL" })),
+        // Hers is proven, and gets a code: from here on only one of the two has anything to be right about.
+        ("/auth/password/forgot", json!({ "identifier": "PHONE" })),
         ("/auth/password/reset", json!({ "code": "000000", "password": "another way to Tipperary" })),
         ("/auth/password/reset", json!({ "code": "000000", "password": "short" })),
         ("/auth/code", json!({ "identifier": "PHONE" })),
@@ -194,6 +195,22 @@ async fn answers_are_shared_with_named_origins_only() {
         Person { headers: vec![("origin", "https://app.example".into()), ("sec-fetch-site", "cross-site".into())], ..Person::app(&app, 1) };
     ann.register().await;
     assert!(ann.sign_in().await["token"].is_string());
+}
+
+/// WEB-05: no other method does anything, on any route.
+#[tokio::test]
+async fn other_methods_are_not_allowed() {
+    let app = TestApp::new().await;
+    let description = app.wire.get("/openapi.json", &[]).await.expect(200);
+    for (path, item) in description["paths"].as_object().expect("paths").iter().filter(|(path, _)| path.starts_with("/auth/")) {
+        let path = path.replace("{id}", &uuid::Uuid::from_u128(7).to_string());
+        for method in ["get", "post", "put", "patch", "delete", "options", "trace", "brew"] {
+            if item.get(method).is_none() {
+                let answer = app.wire.send(&method.to_uppercase(), &path, &[], "").await;
+                answer.problem(405, "method_not_allowed");
+            }
+        }
+    }
 }
 
 /// Passwordless, where allowed: a code to a proven number signs in at the first level, and nobody learns whose it is.
