@@ -280,6 +280,7 @@ pub fn check(config: &Config) -> Result<Senders, ConfigError> {
     let policies = config.policies()?;
     renderer(&policies)?;
     config.token_settings("")?;
+    config.web_app.app()?;
     senders(config, &policies, Arc::new(SystemClock))
 }
 

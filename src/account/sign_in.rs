@@ -53,6 +53,9 @@ pub(super) struct Asked {
     pub method: Method,
     /// The number or address that the code went to.
     pub identifier: Option<Uuid>,
+    /// What was typed, of a first step.
+    #[serde(default)]
+    pub typed: Option<String>,
     pub verification: Option<Uuid>,
     pub sent_to: Option<String>,
     pub expires_at: i64,
@@ -270,8 +273,9 @@ impl Accounts {
     pub async fn step(&self, visitor: &Visitor, which: &FlowRef) -> Result<Option<Step>, AccountError> {
         let Some((flow, state)) = self.find_flow(visitor, which).await? else { return Ok(None) };
         let methods = match self.account_of(&flow).await? {
-            Some(account) => self.methods(&account, &state).await?,
-            None => Vec::new(),
+            // Of a first code nobody may see whether anybody gets it (ENM-01).
+            Some(account) if state.stage == Stage::Second => self.methods(&account, &state).await?,
+            _ => Vec::new(),
         };
         Ok(Some(self.shown(&flow, &state, methods, None)))
     }

@@ -352,7 +352,7 @@ impl Config {
         self.accounts()?;
         self.accounts.hashing()?;
         self.token_settings("")?;
-        self.web_app.app()?;
+        self.web_app.check()?;
         self.policies().map(drop)
     }
 }

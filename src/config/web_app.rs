@@ -18,14 +18,19 @@ pub struct WebAppConfig {
 }
 
 impl WebAppConfig {
-    /// Its path and its files, where there is one.
-    pub fn app(&self) -> Result<Option<(String, PathBuf)>, ConfigError> {
-        let Some(directory) = &self.directory else { return Ok(None) };
+    /// Whether the path can be one.
+    pub fn check(&self) -> Result<(), ConfigError> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_/".contains(&byte);
         let good = self.path.starts_with('/') && self.path.len() > 1 && !self.path.ends_with('/') && self.path.bytes().all(plain);
         if !good || self.path.contains("//") {
             return Err(ConfigError::rule("web_app.path", "must be a path such as \"/app\": letters, digits, - and _, no / at its end"));
         }
+        Ok(())
+    }
+
+    /// Its path and its files, where there is one.
+    pub fn app(&self) -> Result<Option<(String, PathBuf)>, ConfigError> {
+        let Some(directory) = &self.directory else { return Ok(None) };
         if !directory.join("index.html").is_file() {
             let rule = format!("\"{}\" has no index.html: build the app first", directory.display());
             return Err(ConfigError::rule("web_app.directory", rule));

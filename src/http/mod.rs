@@ -49,7 +49,11 @@ pub fn public(app: &Arc<App>) -> Router {
     if let Some((path, directory)) = &app.web_app {
         router = router.merge(web_app::router(path, directory));
     }
-    finish(router, app).layer(middleware::from_fn_with_state(Arc::clone(app), login::origin::share))
+    let router = finish(router, app);
+    match app.accounts {
+        Some(_) => router.layer(middleware::from_fn_with_state(Arc::clone(app), login::origin::share)),
+        None => router,
+    }
 }
 
 /// The admin listener's routes.

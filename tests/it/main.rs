@@ -38,7 +38,8 @@
 //! - [`twilio_verify`], [`startmessaging`]: providers that make the codes; [`messengers`]: WhatsApp and Telegram
 //! - [`prism`]: what we send to Twilio, against Twilio's own definitions (`./test prism`)
 //! - [`sign_in`], [`sign_in_walks`]: people and their sessions, at the services' own doors
-//! - [`accounts_json`]: the same by the JSON API, and the Express and React tutorial
+//! - [`accounts_json`], [`accounts_sessions`], [`accounts_strangers`]: the same by the JSON API, and the Express and React
+//!   tutorial
 //! - [`web_app`]: an app of the operator's own
 //! - [`snapshots`]: every JSON body, as it is
 //! - [`architecture`]: who may use what, read from the sources
@@ -57,6 +58,8 @@ mod upstream;
 mod wire;
 
 mod accounts_json;
+mod accounts_sessions;
+mod accounts_strangers;
 mod address_limits;
 mod architecture;
 mod auth;
