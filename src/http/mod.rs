@@ -8,6 +8,7 @@ pub mod dev;
 pub mod extract;
 pub mod frame;
 pub mod keys;
+pub mod login;
 pub mod not_me;
 pub mod openapi;
 pub mod operation;

@@ -193,8 +193,10 @@ fn file(kind: &'static str, text: &'static str) -> impl IntoResponse {
 
 const SVG: &str = "image/svg+xml";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
-const FILES: [(&str, &str, &str); 8] = [
+const FILES: [(&str, &str, &str); 10] = [
     ("/static/countersign.css", "text/css; charset=utf-8", include_str!("../../static/countersign.css")),
+    ("/static/login.css", "text/css; charset=utf-8", include_str!("../../static/login.css")),
+    ("/static/login.js", SCRIPT, include_str!("../../static/login.js")),
     ("/static/copy.js", SCRIPT, include_str!("../../static/copy.js")),
     ("/static/inbox.js", SCRIPT, include_str!("../../static/inbox.js")),
     ("/static/mark.svg", SVG, include_str!("../../static/mark.svg")),
