@@ -32,7 +32,7 @@
 //! - [`kill`]: a server that dies in the middle of its work
 //! - [`twilio_verify`], [`startmessaging`]: providers that make the codes; [`messengers`]: WhatsApp and Telegram
 //! - [`prism`]: what we send to Twilio, against Twilio's own definitions (`./test prism`)
-//! - [`sign_in`]: people and their sessions, at the services' own doors
+//! - [`sign_in`], [`sign_in_walks`]: people and their sessions, at the services' own doors
 //! - [`snapshots`]: every JSON body, as it is
 //! - [`architecture`]: who may use what, read from the sources
 
@@ -79,6 +79,7 @@ mod receipts;
 mod resend;
 mod secrets;
 mod sign_in;
+mod sign_in_walks;
 mod slow;
 mod smtp;
 mod snapshots;
