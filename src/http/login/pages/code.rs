@@ -24,7 +24,7 @@ pub struct VerifyPage<'a> {
     pub error: Option<Invalid>,
     /// Seconds until another code can be asked for; none where no code is sent, or no other may be.
     pub resend_in: Option<u64>,
-    /// The options for a passkey as JSON, where that is the way; its answer goes to `path` as `credential`.
+    /// The options for a passkey as JSON, where that is the way; its answer goes to `path` as `passkey`.
     pub passkey: Option<&'a str>,
     /// The other ways.
     pub others: &'a [Way<'a>],

@@ -38,7 +38,7 @@ pub struct LoginPage<'a> {
     pub may_register: bool,
     /// A button that posts the identifier to `/login/code`.
     pub by_code: bool,
-    /// The options for a passkey as JSON, and with them a button; its answer goes to `/login/passkey` as `credential`.
+    /// The options for a passkey as JSON, and with them a button; its answer goes to `/login/passkey` as `passkey`.
     pub passkey: Option<&'a str>,
 }
 

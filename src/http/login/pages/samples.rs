@@ -237,8 +237,8 @@ fn every_page_is_whole_in_every_language() {
             assert!(html.contains(&format!("<html lang=\"{}\" dir=\"{}\">", words.locale, words.direction)), "{at}");
             assert_eq!(html.matches("<h1>").count(), 1, "{at}");
             assert!(!html.contains("<b>Ann"), "{at}: a name became markup");
-            for banned in [" style=", "<style", "onclick", "<script>", "javascript:", "></button>", "></h1>", "></label>", "></h2>"] {
-                assert!(!html.contains(banned), "{at}: {banned}");
+            for banned in [" style=", "<style", "onclick", "<script>", "javascript:", "></button>", "></h1>", "></h2>"] {
+                assert!(!html.replace("</bdi>", "").contains(banned), "{at}: {banned}");
             }
             let without_its_value = html.split('>').any(|part| part.split('<').next().is_some_and(|text| text.contains("{}")));
             assert!(!without_its_value, "{at}: a place without its value");
@@ -270,8 +270,8 @@ fn fields_are_labelled_and_references_lead_somewhere() {
         for (name, html) in pages {
             let at = format!("{} {name}", words.locale);
             let values = |attribute: &str| -> Vec<String> {
-                let parts = html.split(&format!(" {attribute}=\"")).skip(1);
-                parts.map(|part| part.split('"').next().unwrap_or_default().to_owned()).collect()
+                let begin = format!(" {attribute}=\"");
+                html.split(&begin).skip(1).map(|part| part.split('"').next().unwrap_or_default().to_owned()).collect()
             };
             let ids: BTreeSet<_> = values("id").into_iter().collect();
             assert_eq!(ids.len(), values("id").len(), "{at}: an id twice");
@@ -323,10 +323,10 @@ fn the_pages_have_the_fields_that_clients_know() {
     }
 }
 
-/// No language has a sentence of English in it. A few words are the same in both, and are named here.
+/// No language has a sentence of English in it. A few words are the same in several, and are named here.
 #[test]
 fn translations_are_translated() {
-    const SAME: [&str; 0] = [];
+    const SAME: [&str; 6] = ["{} s", "{} min", "Code", "Password", "Passkey", "Passkeys"];
     let flat = |source: &str| -> Vec<(String, String)> {
         let table: toml::Table = source.parse().expect("TOML");
         let groups = table.iter().filter_map(|(group, value)| Some((group, value.as_table()?)));
@@ -340,8 +340,7 @@ fn translations_are_translated() {
     assert!(english.len() > 100);
     for (locale, source) in &SHIPPED[1..] {
         for ((key, text), (_, original)) in flat(source).iter().zip(&english) {
-            let is_same = SAME.contains(&format!("{locale} {key}").as_str());
-            assert_eq!(text == original, is_same, "{locale} {key}: {text}");
+            assert!(text != original || SAME.contains(&text.as_str()), "{locale} {key}: {text}");
         }
     }
 }

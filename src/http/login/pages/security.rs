@@ -12,7 +12,7 @@ use crate::http::login::pages::frame::{Field, Frame, Invalid};
 /// | `/security/identifiers/add` | `identifier` (a number or an address) |
 /// | `/security/identifiers/send`, `…/remove` | `identifier` (its id); `send` leads to [`super::code::CONFIRM_IDENTIFIER`] |
 /// | `/security/totp/start`, `…/remove` | |
-/// | `/security/passkeys/add` | `name`, `credential` |
+/// | `/security/passkeys/add` | `name`, `passkey` (the answer of the browser) |
 /// | `/security/passkeys/remove` | `passkey` (its id) |
 /// | `/security/recovery-codes` | |
 /// | `/security/sessions/revoke` | `session` (its id) |

@@ -14,7 +14,7 @@ macro_rules! locales {
             &[$(($locale, include_str!(concat!("../../../../templates/login/", $locale, ".toml")))),*];
     };
 }
-locales!("en");
+locales!("en", "de", "fr", "es", "it", "pt", "nl", "pl", "tr", "ru", "uk", "ar", "he", "hi", "id", "vi", "th", "zh", "ja", "ko");
 
 /// A text with a place for one value. The value is not put into the text but between its halves, where a template can
 /// isolate its direction.
@@ -127,8 +127,8 @@ texts! {
     RecoverTexts { title: text, text: text }
     /// `/security`
     SecurityTexts {
-        title: text, identifiers: text, unconfirmed: text, confirm: text, add: text, remove: text, back: text, factors: text,
-        totp_text: text, is_on: text, set_up: text, passkeys: text, passkeys_text: text, add_passkey: text, passkeys_missing: text,
+        title: text, identifiers: text, unconfirmed: text, confirm: text, add: text, remove: text, back: text,
+        totp_text: text, is_on: text, set_up: text, passkeys: text, passkeys_text: text, add_passkey: text, passkeys_missing: text, passkey_known: text,
         added: gap, recovery_codes: text, recovery_text: gap, make_codes: text, make_codes_hint: text, sessions: text,
         this_browser: text, last_used: gap, sign_out_others: text,
     }
@@ -235,4 +235,63 @@ fn wish(entry: &str) -> Option<(&str, f32)> {
 fn read(locale: &'static str, source: &str) -> Result<Texts, TextsError> {
     let texts: Texts = toml::from_str(source).map_err(|cause| TextsError { locale, cause })?;
     Ok(Texts { locale, ..texts })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::words;
+
+    /// Whoever gets messages in a language gets pages in it too.
+    #[test]
+    fn the_languages_are_those_of_messages() {
+        let names = |shipped: &[(&'static str, &'static str)]| shipped.iter().map(|(locale, _)| *locale).collect::<Vec<_>>();
+        assert_eq!(names(SHIPPED), names(words::SHIPPED));
+        let catalogue = Catalogue::load().expect("texts");
+        for (locale, _) in SHIPPED {
+            assert_eq!(catalogue.of(locale).direction.to_string(), words::direction(locale), "{locale}");
+        }
+    }
+
+    #[test]
+    fn a_file_with_a_gap_is_refused() {
+        let english = SHIPPED[0].1;
+        assert!(read("en", english).is_ok());
+        for (found, instead, complaint) in [
+            ("resend = \"Send a new code\"\n", "", "missing field `resend`"),
+            ("resend = \"Send a new code\"\n", "resend = \" \"\n", "must have words"),
+            ("resend = \"Send a new code\"\n", "resend = \"Send {} codes\"\n", "no {}"),
+            ("greeting = \"Hello, {}!\"", "greeting = \"Hello!\"", "exactly one {}"),
+            ("greeting = \"Hello, {}!\"", "greeting = \"{} {}\"", "exactly one {}"),
+            ("[codes]\n", "[codes]\nextra = \"More\"\n", "unknown field `extra`"),
+        ] {
+            assert!(english.contains(found), "{found}");
+            let error = read("en", &english.replace(found, instead)).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.starts_with("templates/login/en.toml") && error.contains(complaint), "{instead:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_browsers_wish_counts_first() {
+        let catalogue = Catalogue::load().expect("texts");
+        for (wish, usual, expected) in [
+            (Some("de-AT,de;q=0.9,en;q=0.8"), "fr", "de"),
+            (Some("en;q=0.5, fr;q=0.7"), "de", "fr"),
+            (Some("xx, en-GB;q=0.2"), "de", "en"),
+            (Some("zh-Hant-TW"), "en", "zh"),
+            (Some("de;q=0, PT-br;q=0.1"), "en", "pt"),
+            (Some("*"), "ko-KR", "ko"),
+            (Some("de;q=2,;;q=,\u{0}"), "ja", "ja"),
+            (None, "xx", "en"),
+        ] {
+            assert_eq!(catalogue.best(wish, usual).locale, expected, "{wish:?}");
+        }
+    }
+
+    #[test]
+    fn waits_are_short_and_never_promise_too_early() {
+        let catalogue = Catalogue::load().expect("texts");
+        let times = [0, 1, 119, 120, 121, 3600].map(|seconds| catalogue.of("en").duration(seconds));
+        assert_eq!(times, ["0 s", "1 s", "119 s", "2 min", "3 min", "60 min"]);
+    }
 }
