@@ -9,6 +9,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::account::password::Hasher;
 use crate::account::settings::AccountSettings;
+use crate::account::token::Tokens;
+use crate::account::token::keyring::Keyring;
+use crate::account::token::settings::TokenSettings;
 use crate::account::{Accounts, factors};
 use crate::audit::AuditLog;
 use crate::clock::{Clock, SystemClock};
@@ -66,6 +69,8 @@ pub struct App {
     pub keys: Keys,
     /// Dev mode only.
     pub inbox: Option<Arc<Inbox>>,
+    /// Other origins whose pages may call the JSON API of accounts.
+    pub origins: Vec<String>,
     /// Whether the tutorials' routes exist.
     pub tutorial_api: bool,
     /// Whose `X-Forwarded-For` is believed.
@@ -177,6 +182,7 @@ impl App {
             accounts,
             keys: Keys::new(Clients::new(&config.database()), clock),
             inbox,
+            origins: config.accounts.origins.clone(),
             tutorial_api: config.tutorial_api(),
             trusted_proxies: config.server.trusted_proxies.iter().map(|proxy| proxy.0).collect(),
             public_url,
@@ -202,6 +208,11 @@ impl App {
         Ok(app)
     }
 
+    /// Randomness.
+    pub fn entropy(&self) -> &dyn Entropy {
+        self.entropy.as_ref()
+    }
+
     /// Names a request in answers and logs.
     pub fn new_request_id(&self) -> String {
         let mut bytes = [0; 16];
@@ -219,8 +230,10 @@ async fn accounts_of(
     entropy: Arc<dyn Entropy>,
 ) -> Result<Accounts, BuildError> {
     let database = Database::open(&config.accounts_database(), config.store.synchronous).await.map_err(BuildError::Accounts)?;
+    let keyring = Keyring::new(database.clone(), engine.peppers.clone(), Arc::clone(&entropy));
     Ok(Accounts {
         tables: AccountTables::new(database),
+        tokens: Tokens::new(token_settings(config, public_url)?, keyring, Arc::clone(&entropy)),
         engine: Arc::clone(engine),
         hasher: Hasher,
         notifier: Arc::new(crate::account::notice::Recorder::default()),
@@ -230,6 +243,20 @@ async fn accounts_of(
         entropy,
         settings,
     })
+}
+
+/// Whoever shares `JWT_SECRET` with us checks our tokens by it.
+fn token_settings(config: &Config, public_url: &str) -> Result<TokenSettings, ConfigError> {
+    let settings = TokenSettings::new(public_url);
+    let settings = match config.environment.get("JWT_SECRET").filter(|secret| !secret.is_empty()) {
+        Some(secret) => settings.with_shared_secret(secret.clone()),
+        None => settings,
+    };
+    let warnings = settings.check(config.mode == Mode::Dev).map_err(|wrong| ConfigError::rule(format!("tokens.{}", wrong.key), wrong.rule))?;
+    for warning in warnings {
+        tracing::warn!("{}", warning.as_str());
+    }
+    Ok(settings)
 }
 
 /// Every kind of provider. Of accounts that the environment completes, the earlier are asked first.

@@ -6,9 +6,10 @@
 //!
 //! - [`register`], [`identifiers`]: accounts, and the numbers and addresses that they own
 //! - [`password`], [`factors`]: what people prove; [`sign_in`], [`reset`], [`confirm`]: when they have to
-//! - [`sessions`]: what comes of it
+//! - [`sessions`]: what comes of it; [`access`], [`token`]: what other services see of it
 //! - [`notice`]: what the owner is told (NOT-01)
 
+pub mod access;
 pub mod confirm;
 pub mod factor;
 pub mod factors;
@@ -25,6 +26,7 @@ pub mod secret_token;
 pub mod sessions;
 pub mod settings;
 pub mod sign_in;
+pub mod token;
 
 use std::sync::Arc;
 
@@ -35,6 +37,7 @@ use crate::account::model::{Account, AccountId, Visitor};
 use crate::account::notice::{Notice, Notifier};
 use crate::account::password::{Busy, Hasher};
 use crate::account::settings::AccountSettings;
+use crate::account::token::{TokenError, Tokens};
 use crate::clock::{Clock, Timestamp};
 use crate::db::accounts::{AccountTables, NewEvent};
 use crate::db::database::DataError;
@@ -56,6 +59,9 @@ pub enum AccountError {
     /// Too many passwords wait to be hashed.
     #[error("too many passwords wait to be hashed")]
     Busy(#[from] Busy),
+    /// No access token could be made or judged.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// A row cannot be read.
     #[error("a row of {0} cannot be read")]
     Row(&'static str),
@@ -71,6 +77,8 @@ pub struct Accounts {
     pub engine: Arc<Engine>,
     /// Hashes passwords, a few at a time.
     pub hasher: Hasher,
+    /// Makes and judges access tokens.
+    pub tokens: Tokens,
     /// Whom passkeys are made for; none where browsers offer none.
     pub relying_party: Option<RelyingParty>,
     /// Tells owners what happened.

@@ -6,6 +6,7 @@ mod client;
 mod config;
 mod dev_provider;
 mod doctor;
+mod keys;
 mod migrate;
 mod send;
 mod senders;
@@ -54,6 +55,9 @@ enum Command {
     /// Make, list and revoke keys for the API
     #[command(subcommand)]
     Client(client::Command),
+    /// List and rotate the keys that sign access tokens
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Send a code through a running server, ask for it, and check it
     Send(send::Arguments),
     /// Show the texts of messages, with sample values
@@ -97,6 +101,7 @@ pub fn run(env_file_error: Option<String>) -> ExitCode {
         Command::Migrate(arguments) => load(config).and_then(|config| migrate::run(&config, &arguments)),
         Command::Config(command) => config::run(config, &command),
         Command::Client(command) => load(config).and_then(|config| client::run(&config, &command)),
+        Command::Keys(command) => load(config).and_then(|config| keys::run(&config, &command)),
         Command::Template(command) => load(config).and_then(|config| template::run(&config, &command)),
         Command::Send(arguments) => load(config).and_then(|config| send::run(&config, &arguments)),
         Command::Doctor(arguments) => doctor::run(config, &arguments),

@@ -12,6 +12,8 @@ use crate::verification::policy::DEFAULT_SERVICE;
 pub struct AccountsConfig {
     /// Whether accounts exist at all.
     pub enabled: Switch,
+    /// Other origins whose pages may call the JSON API.
+    pub origins: Vec<String>,
     /// Whose policy and texts their codes have.
     pub service: String,
     /// Whether strangers may register.
@@ -66,6 +68,15 @@ impl AccountsConfig {
         };
         if self.service != DEFAULT_SERVICE && !services.contains(&self.service.as_str()) {
             return Err(ConfigError::rule("accounts.service", format!("names the service \"{}\", which is not configured", self.service)));
+        }
+        for origin in &self.origins {
+            let plain = url::Url::parse(origin).is_ok_and(|parsed| {
+                matches!(parsed.scheme(), "http" | "https") && parsed.has_host() && parsed.origin().ascii_serialization() == *origin
+            });
+            if !plain {
+                let rule = format!("\"{origin}\" must be written as browsers send it, like https://app.example.com: no path, no slash at the end, no *");
+                return Err(ConfigError::rule("accounts.origins", rule));
+            }
         }
         let nist = "NIST SP 800-63B";
         let session = |key: &str, whole, most, idle, most_idle| -> Result<SessionLife, ConfigError> {

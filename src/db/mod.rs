@@ -3,6 +3,8 @@
 pub mod accounts;
 pub mod client;
 pub mod database;
+pub mod refresh_token;
+pub mod signing_key;
 
 use std::path::Path;
 use std::time::Duration;

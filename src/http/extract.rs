@@ -178,7 +178,8 @@ impl FromRequestParts<Arc<App>> for Authenticated {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// What `Authorization: Bearer` holds.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, key) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())

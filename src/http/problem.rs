@@ -10,6 +10,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::account::AccountError;
+use crate::account::token::TokenError;
 use crate::clock::seconds_rounded_up;
 use crate::verification::limit::{self, Limited};
 use crate::verification::request::InvalidField;
@@ -26,6 +28,12 @@ pub enum ProblemCode {
     Unauthorized,
     /// The key lacks a scope.
     Forbidden,
+    /// Nobody is signed in.
+    SignInRequired,
+    /// The last proof of who somebody is was too long ago.
+    ConfirmationRequired,
+    /// A page of another origin asks for a change.
+    CrossSite,
     /// No such thing in this service.
     NotFound,
     /// The path exists, the method does not.
@@ -34,12 +42,20 @@ pub enum ProblemCode {
     RequestTimeout,
     /// The verification has ended.
     VerificationEnded,
+    /// What was begun has ended.
+    FlowEnded,
+    /// The number or address is another's.
+    IdentifierTaken,
+    /// The account would have no proven number or address left.
+    LastIdentifier,
     /// The same idempotency key is being answered.
     IdempotencyKeyInFlight,
     /// More than 64 KiB.
     BodyTooLarge,
     /// Not `application/json`.
     UnsupportedMediaType,
+    /// A code, a password or a passkey's answer is wrong.
+    WrongProof,
     /// The idempotency key came with another request.
     IdempotencyKeyReused,
     /// A limit refused.
@@ -52,18 +68,25 @@ pub enum ProblemCode {
 
 impl ProblemCode {
     /// Every code.
-    pub const ALL: [ProblemCode; 15] = [
+    pub const ALL: [ProblemCode; 22] = [
         ProblemCode::InvalidBody,
         ProblemCode::InvalidField,
         ProblemCode::Unauthorized,
         ProblemCode::Forbidden,
+        ProblemCode::SignInRequired,
+        ProblemCode::ConfirmationRequired,
+        ProblemCode::CrossSite,
         ProblemCode::NotFound,
         ProblemCode::MethodNotAllowed,
         ProblemCode::RequestTimeout,
         ProblemCode::VerificationEnded,
+        ProblemCode::FlowEnded,
+        ProblemCode::IdentifierTaken,
+        ProblemCode::LastIdentifier,
         ProblemCode::IdempotencyKeyInFlight,
         ProblemCode::BodyTooLarge,
         ProblemCode::UnsupportedMediaType,
+        ProblemCode::WrongProof,
         ProblemCode::IdempotencyKeyReused,
         ProblemCode::Limited,
         ProblemCode::Internal,
@@ -77,10 +100,16 @@ impl ProblemCode {
             ProblemCode::InvalidField => ("invalid_field", StatusCode::UNPROCESSABLE_ENTITY, "A field breaks a rule"),
             ProblemCode::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "A valid key is needed"),
             ProblemCode::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "The key does not allow this"),
+            ProblemCode::SignInRequired => ("sign_in_required", StatusCode::UNAUTHORIZED, "Sign in first"),
+            ProblemCode::ConfirmationRequired => ("confirmation_required", StatusCode::FORBIDDEN, "Confirm first who you are"),
+            ProblemCode::CrossSite => ("cross_site", StatusCode::FORBIDDEN, "The request comes from another site"),
             ProblemCode::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is no such thing here"),
             ProblemCode::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed here"),
             ProblemCode::RequestTimeout => ("request_timeout", StatusCode::REQUEST_TIMEOUT, "The request did not arrive in time"),
             ProblemCode::VerificationEnded => ("verification_ended", StatusCode::CONFLICT, "The verification has ended"),
+            ProblemCode::FlowEnded => ("flow_ended", StatusCode::CONFLICT, "What was begun has ended: begin again"),
+            ProblemCode::IdentifierTaken => ("identifier_taken", StatusCode::CONFLICT, "The number or address belongs to another account"),
+            ProblemCode::LastIdentifier => ("last_identifier", StatusCode::CONFLICT, "An account keeps at least one number or address"),
             ProblemCode::IdempotencyKeyInFlight => {
                 ("idempotency_key_in_flight", StatusCode::CONFLICT, "The same idempotency key is being answered")
             }
@@ -88,6 +117,7 @@ impl ProblemCode {
             ProblemCode::UnsupportedMediaType => {
                 ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must be application/json")
             }
+            ProblemCode::WrongProof => ("wrong_proof", StatusCode::UNPROCESSABLE_ENTITY, "What was shown is wrong, expired or used"),
             ProblemCode::IdempotencyKeyReused => {
                 ("idempotency_key_reused", StatusCode::UNPROCESSABLE_ENTITY, "The idempotency key was used for another request")
             }
@@ -218,7 +248,7 @@ impl Problem {
             set("ratelimit-policy", policy);
             set("ratelimit", seconds.map_or_else(|| format!("\"{name}\";r=0"), |seconds| format!("\"{name}\";r=0;t={seconds}")));
         }
-        if self.code == ProblemCode::Unauthorized {
+        if matches!(self.code, ProblemCode::Unauthorized | ProblemCode::SignInRequired) {
             set("www-authenticate", "Bearer realm=\"countersign\"".into());
         }
     }
@@ -251,6 +281,23 @@ impl From<StoreError> for Problem {
         // Fail closed and soon: the same request may pass in a moment (OPS-01).
         let problem = Problem::new(ProblemCode::Unavailable).retry_after(Duration::from_secs(1));
         Problem { cause: Some(error.to_string()), ..problem }
+    }
+}
+
+impl From<AccountError> for Problem {
+    fn from(error: AccountError) -> Problem {
+        let wait = match &error {
+            AccountError::Busy(_) => Some(2),
+            AccountError::Database(_) | AccountError::Store(_) | AccountError::Token(TokenError::Database(_)) => Some(1),
+            AccountError::Row(_) | AccountError::Token(_) => None,
+        };
+        let cause = Some(error.to_string());
+        match wait {
+            Some(seconds) => {
+                Problem { cause, ..Problem::new(ProblemCode::Unavailable).retry_after(Duration::from_secs(seconds)) }
+            }
+            None => Problem { cause, ..Problem::new(ProblemCode::Internal) },
+        }
     }
 }
 

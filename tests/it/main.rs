@@ -27,6 +27,7 @@
 //! - [`dev_provider`]: the stand-in for providers, as its users meet it
 //! - [`slow`], [`protocol`], [`tls`], [`headers`], [`stop`]: the server's sockets
 //! - [`configuration`], [`cli`]: what an operator types
+//! - [`keys`]: the keys that sign access tokens, in one process and in several (TOK-07)
 //! - [`environment`]: the variables of systems that this one replaces
 //! - [`inbox`]: what the dev inbox shows
 //! - [`kill`]: a server that dies in the middle of its work
@@ -64,6 +65,7 @@ mod headers;
 mod idempotency;
 mod inbox;
 mod input;
+mod keys;
 mod kill;
 mod lifecycle;
 mod listing;

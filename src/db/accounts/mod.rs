@@ -48,6 +48,11 @@ impl AccountTables {
         Ok(())
     }
 
+    /// The database, for the tables that stand beside these.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
     async fn change(&self) -> Result<Change, sqlx::Error> {
         self.database.change().await
     }

@@ -1,0 +1,89 @@
+//! Access tokens of sessions, and their renewal by refresh tokens (TOK-04). A session ends, and with it all of these, save
+//! that an access token is good elsewhere until it ends by itself; here it opens nothing once its session is gone (SES-04).
+
+use crate::account::model::{Account, Identifier, IdentifierKind, Session, Visitor};
+use crate::account::notice::Notice;
+use crate::account::secret_token::SecretToken;
+use crate::account::sessions::Current;
+use crate::account::token::claims::{Claims, Subject};
+use crate::account::token::{AccessToken, Judged, refresh};
+use crate::account::{AccountError, Accounts};
+use crate::db::refresh_token::{self, NewToken, Spent};
+
+/// What came of a refresh token.
+pub enum Refreshed {
+    /// A new pair. The one that was shown is spent.
+    Done {
+        /// For other services.
+        access: Box<AccessToken>,
+        /// For the next time.
+        refresh: SecretToken,
+    },
+    /// Unknown, expired, or used before: then the session has ended, since somebody has a copy.
+    Refused,
+}
+
+impl Accounts {
+    /// An access token of a session.
+    pub async fn access_token(&self, account: &Account, session: &Session) -> Result<AccessToken, AccountError> {
+        let identifiers = self.tables.identifiers(account.id).await?;
+        let subject = Subject {
+            account,
+            session,
+            email: proven(&identifiers, IdentifierKind::Email),
+            phone: proven(&identifiers, IdentifierKind::Phone),
+        };
+        Ok(self.tokens.issue(&subject, self.now()).await?)
+    }
+
+    /// The first refresh token of a session; none when the session has ended.
+    pub async fn refresh_token(&self, session: &Session) -> Result<Option<SecretToken>, AccountError> {
+        let now = self.now();
+        let token = SecretToken::random(self.entropy.as_ref());
+        let hash = refresh::hash(&token);
+        let new = NewToken { hash: &hash, expires_at: now + self.tokens.settings().refresh_idle };
+        Ok(refresh_token::begin(self.tables.database(), session.id, new, now).await?.then_some(token))
+    }
+
+    /// Spends a refresh token. One that was spent before ends its session, and with it the whole family.
+    pub async fn refresh(&self, visitor: &Visitor, token: &SecretToken) -> Result<Refreshed, AccountError> {
+        let now = self.now();
+        let successor = refresh::successor(&self.peppers, token);
+        let hash = refresh::hash(&successor);
+        let new = NewToken { hash: &hash, expires_at: now + self.tokens.settings().refresh_idle };
+        let session = match refresh_token::spend(self.tables.database(), &refresh::hash(token), new, now).await? {
+            Spent::First(session) | Spent::AgainWithinGrace(session) => session,
+            Spent::Reused(session) => {
+                self.end_family(visitor, session).await?;
+                return Ok(Refreshed::Refused);
+            }
+            Spent::Expired | Spent::Unknown => return Ok(Refreshed::Refused),
+        };
+        let Some(Current { session, account }) = self.current_by_id(session).await? else { return Ok(Refreshed::Refused) };
+        let access = Box::new(self.access_token(&account, &session).await?);
+        Ok(Refreshed::Done { access, refresh: successor })
+    }
+
+    async fn end_family(&self, visitor: &Visitor, session: uuid::Uuid) -> Result<(), AccountError> {
+        let Some(session) = self.tables.session_by_id(session, self.now()).await? else { return Ok(()) };
+        let event = self.event("refresh_token.reused", Some(session.account), visitor, "its session was ended");
+        if self.tables.end_session(session.account, session.id, &event).await?
+            && let Some(account) = self.tables.account(session.account).await?
+        {
+            self.tell(&account, Notice::SessionsEndedByReuse, None).await?;
+        }
+        Ok(())
+    }
+
+    /// The session that a good access token speaks of, while it lives, and what the token says.
+    pub async fn current_by_access_token(&self, token: &str) -> Result<Option<(Current, Claims)>, AccountError> {
+        let Judged::Good(claims) = self.tokens.judge(token, self.now()).await? else { return Ok(None) };
+        let current = self.current_by_id(claims.sid).await?.filter(|current| current.account.id == claims.sub);
+        Ok(current.map(|current| (current, *claims)))
+    }
+}
+
+fn proven(identifiers: &[Identifier], kind: IdentifierKind) -> Option<&str> {
+    let found = identifiers.iter().find(|identifier| identifier.kind == kind && identifier.proven_at.is_some());
+    found.map(|identifier| identifier.value.as_str())
+}
