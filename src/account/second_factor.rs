@@ -87,7 +87,7 @@ impl Accounts {
 
     /// The number or address that a code of this channel goes to: a proven one (OTP-14). An account that has proven nothing
     /// yet proves with its first sign-in what it was registered with.
-    fn target(&self, identifiers: &[Identifier], channel: Channel) -> Result<Option<(Identifier, Destination)>, AccountError> {
+    pub(super) fn target(&self, identifiers: &[Identifier], channel: Channel) -> Result<Option<(Identifier, Destination)>, AccountError> {
         let is_new = identifiers.iter().all(|identifier| identifier.proven_at.is_none());
         for identifier in identifiers {
             if identifier.proven_at.is_some() || (is_new && identifier.is_registered) {

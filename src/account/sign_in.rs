@@ -223,6 +223,18 @@ impl Accounts {
         typed: Option<&Destination>,
         state: State,
     ) -> Result<Step, AccountError> {
+        self.begin_by(visitor, account, typed, state, None).await
+    }
+
+    /// The same, with the method that is wanted, if the account has it.
+    pub(super) async fn begin_by(
+        &self,
+        visitor: &Visitor,
+        account: Option<&Account>,
+        typed: Option<&Destination>,
+        state: State,
+        wanted: Option<Method>,
+    ) -> Result<Step, AccountError> {
         let now = self.now();
         let token = SecretToken::random(self.entropy.as_ref());
         let flow = Flow {
@@ -240,7 +252,7 @@ impl Accounts {
         let step = match account {
             Some(account) => {
                 let methods = self.methods(account, &state).await?;
-                match methods.first().copied() {
+                match wanted.filter(|method| methods.contains(method)).or(methods.first().copied()) {
                     Some(method) => self.ask_for(visitor, account, &flow, state, method, methods).await?,
                     None => Some(self.shown(&flow, &state, methods, Some(NotSent::Impossible))),
                 }
@@ -270,8 +282,9 @@ impl Accounts {
     pub async fn step(&self, visitor: &Visitor, which: &FlowRef) -> Result<Option<Step>, AccountError> {
         let Some((flow, state)) = self.find_flow(visitor, which).await? else { return Ok(None) };
         let methods = match self.account_of(&flow).await? {
-            Some(account) => self.methods(&account, &state).await?,
-            None => Vec::new(),
+            // Of a first code nobody may see whether anybody gets it (ENM-01).
+            Some(account) if state.stage == Stage::Second => self.methods(&account, &state).await?,
+            _ => Vec::new(),
         };
         Ok(Some(self.shown(&flow, &state, methods, None)))
     }

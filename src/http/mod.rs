@@ -32,6 +32,9 @@ use problem::{Problem, ProblemCode};
 pub fn public(app: &Arc<App>) -> Router {
     let (v1, openapi) = v1::router();
     let mut router = v1.merge(openapi::router(openapi)).merge(operation::health()).merge(page::router()).merge(webhooks::router());
+    if app.login_pages.is_some() {
+        router = router.merge(login::pages::handlers::router());
+    }
     if app.cancel_links.is_some() {
         router = router.merge(not_me::router());
     }

@@ -64,6 +64,8 @@ pub struct ConfirmPage<'a> {
     pub frame: Frame<'a>,
     /// Who signs in, for the browser's password manager.
     pub identifier: &'a str,
+    /// Goes back with every form, as `then`: where somebody came from.
+    pub then: &'a str,
     /// Whether the account has a password.
     pub has_password: bool,
     /// What is wrong with `password`.
