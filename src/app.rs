@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 
+use crate::account::notice::Notifier;
 use crate::account::password::Hasher;
 use crate::account::settings::AccountSettings;
 use crate::account::token::Tokens;
@@ -40,7 +41,7 @@ use crate::verification::Engine;
 use crate::verification::destination::Country;
 use crate::verification::limit::SendRule;
 use crate::verification::model::Channel;
-use crate::verification::policy::Policy;
+use crate::verification::policy::{DEFAULT_SERVICE, Policy};
 use crate::verification::store::Store;
 use crate::verification::store::sqlite::{OpenError, SqliteStore};
 
@@ -56,6 +57,9 @@ pub enum BuildError {
     /// The database of accounts cannot be opened.
     #[error("the database of accounts cannot be opened: {0}")]
     Accounts(#[source] DataError),
+    /// The threads that hash passwords cannot be started.
+    #[error("the threads that hash passwords cannot be started: {0}")]
+    Threads(#[source] std::io::Error),
     /// The data directory cannot be made.
     #[error("data_dir: cannot make {0}: {1}")]
     DataDir(String, #[source] std::io::Error),
@@ -99,6 +103,8 @@ pub struct App {
     pub cancel_links: Option<CancelLinks>,
     /// Who delivers.
     pub senders: Senders,
+    /// Tells people what happens to their accounts.
+    pub notifier: Arc<dyn Notifier>,
     entropy: Arc<dyn Entropy>,
 }
 
@@ -161,6 +167,8 @@ impl App {
         };
         let providers = senders.accounts.iter().map(|account| account.provider.clone()).collect();
         let dispatcher = Arc::new(Dispatcher::new(providers, senders.routes.clone(), tools));
+        let forgot = config.server.public_url.as_ref().map(|public_url| format!("{public_url}/forgot"));
+        let notifier: Arc<dyn Notifier> = dispatcher.notices(default_policy(&policies)?, forgot);
         let test_destinations = config.dev.test_destinations.iter();
         let engine = Arc::new(Engine {
             store: Arc::clone(&store) as Arc<dyn Store>,
@@ -178,7 +186,9 @@ impl App {
         });
         let public_url = config.server.public_url.clone().unwrap_or(public_url);
         let accounts = match config.accounts()? {
-            Some(settings) => Some(Arc::new(accounts_of(config, settings, &public_url, &engine, clock.clone(), entropy.clone()).await?)),
+            Some(settings) => Some(Arc::new(
+                accounts_of(config, settings, &public_url, Arc::clone(&notifier), &engine, clock.clone(), entropy.clone()).await?,
+            )),
             None => None,
         };
         let login_pages = match &accounts {
@@ -204,6 +214,7 @@ impl App {
             renderer,
             cancel_links,
             senders,
+            notifier,
             entropy,
         });
         let following = Arc::downgrade(&app);
@@ -240,6 +251,7 @@ async fn accounts_of(
     config: &Config,
     settings: AccountSettings,
     public_url: &str,
+    notifier: Arc<dyn Notifier>,
     engine: &Arc<Engine>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -250,8 +262,8 @@ async fn accounts_of(
         tables: AccountTables::new(database),
         tokens: Tokens::new(token_settings(config, public_url)?, keyring, Arc::clone(&entropy)),
         engine: Arc::clone(engine),
-        hasher: Hasher,
-        notifier: Arc::new(crate::account::notice::Recorder::default()),
+        hasher: Hasher::new(&config.accounts.hashing()?, engine.peppers.clone(), Arc::clone(&entropy)).map_err(BuildError::Threads)?,
+        notifier,
         relying_party: factors::relying_party(public_url, &engine.policy(&settings.service).brand),
         peppers: engine.peppers.clone(),
         clock,
@@ -307,6 +319,12 @@ fn senders(config: &Config, policies: &[Arc<Policy>], clock: Arc<dyn Clock>) -> 
 /// The words of all services, checked.
 pub fn renderer(policies: &[Arc<Policy>]) -> Result<Renderer, ConfigError> {
     Renderer::new(policies.iter()).map_err(|error| ConfigError::rule(error.key, error.rule))
+}
+
+/// The rules of the service that accounts belong to.
+fn default_policy(policies: &[Arc<Policy>]) -> Result<Arc<Policy>, ConfigError> {
+    let found = policies.iter().find(|policy| *policy.service == *DEFAULT_SERVICE);
+    found.cloned().ok_or_else(|| ConfigError::rule("service.default", "is missing"))
 }
 
 /// The configured providers, in order; the console where there is none and nothing is sent.

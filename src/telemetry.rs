@@ -12,9 +12,10 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
 
-use crate::verification::Verification;
+use crate::verification::destination::Country;
 use crate::verification::engine::{Started, Verdict};
 use crate::verification::limit::LimitName;
+use crate::verification::model::Channel;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ServiceResult {
@@ -58,6 +59,13 @@ struct ProviderLabels {
     provider: Arc<str>,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NoticeLabels {
+    notice: &'static str,
+    channel: &'static str,
+    result: &'static str,
+}
+
 type ProviderSeconds = Family<ProviderLabels, Histogram, fn() -> Histogram>;
 type RequestSeconds = Family<RequestLabels, Histogram, fn() -> Histogram>;
 
@@ -68,6 +76,7 @@ pub struct Metrics {
     checks: Family<ServiceResult, Counter>,
     sends: Family<SendLabels, Counter>,
     receipts: Family<ReceiptLabels, Counter>,
+    notices: Family<NoticeLabels, Counter>,
     provider_seconds: ProviderSeconds,
     breakers: Family<ProviderLabels, Gauge>,
     delivery_queue: Gauge,
@@ -87,6 +96,7 @@ impl Default for Metrics {
             checks: Family::default(),
             sends: Family::default(),
             receipts: Family::default(),
+            notices: Family::default(),
             // 5 ms to 20 s: from a stand-in next door to beyond every time-out.
             provider_seconds: ProviderSeconds::new_with_constructor(|| Histogram::new(exponential_buckets(0.005, 2.0, 13))),
             breakers: Family::default(),
@@ -102,6 +112,7 @@ impl Default for Metrics {
         registry.register("checks", "Checks by verdict", metrics.checks.clone());
         registry.register("sends", "Messages handed to providers", metrics.sends.clone());
         registry.register("receipts", "Receipts of providers", metrics.receipts.clone());
+        registry.register("notices", "Notices to people about their accounts, by what became of them", metrics.notices.clone());
         registry.register("provider_answer_seconds", "Time until a provider answered, or was left", metrics.provider_seconds.clone());
         registry.register("provider_breaker", "0 closed, 1 half-open, 2 open", metrics.breakers.clone());
         registry.register("delivery_queue", "Messages that wait or are under way", metrics.delivery_queue.clone());
@@ -155,15 +166,20 @@ impl Metrics {
     }
 
     /// A provider took a message, or did not, and how long that took.
-    pub fn sent(&self, provider: &Arc<str>, verification: &Verification, result: &'static str, took: Duration) {
+    pub fn sent(&self, provider: &Arc<str>, channel: Channel, country: Option<Country>, result: &'static str, took: Duration) {
         self.provider_seconds.get_or_create(&ProviderLabels { provider: Arc::clone(provider) }).observe(took.as_secs_f64());
         let labels = SendLabels {
             provider: Arc::clone(provider),
-            channel: verification.channel.as_str(),
-            country: verification.destination.country().map_or_else(|| "none".to_owned(), |country| country.as_str().to_owned()),
+            channel: channel.as_str(),
+            country: country.map_or_else(|| "none".to_owned(), |country| country.as_str().to_owned()),
             result,
         };
         self.sends.get_or_create(&labels).inc();
+    }
+
+    /// A notice came to its end.
+    pub fn noticed(&self, notice: &'static str, channel: Channel, result: &'static str) {
+        self.notices.get_or_create(&NoticeLabels { notice, channel: channel.as_str(), result }).inc();
     }
 
     /// A receipt came; `result` is how far the message got, or that it changed nothing.

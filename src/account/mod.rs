@@ -36,7 +36,7 @@ use uuid::Uuid;
 use crate::account::factor::passkey::RelyingParty;
 use crate::account::model::{Account, AccountId, Visitor};
 use crate::account::notice::{Notice, Notifier};
-use crate::account::password::{Busy, Hasher};
+use crate::account::password::{HashError, Hasher};
 use crate::account::settings::AccountSettings;
 use crate::account::token::{TokenError, Tokens};
 use crate::clock::{Clock, Timestamp};
@@ -57,12 +57,12 @@ pub enum AccountError {
     /// The store of verifications refused.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Too many passwords wait to be hashed.
-    #[error("too many passwords wait to be hashed")]
-    Busy(#[from] Busy),
     /// No access token could be made or judged.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// A password could not be hashed: too many wait, or it did not work.
+    #[error(transparent)]
+    Hash(#[from] HashError),
     /// A row cannot be read.
     #[error("a row of {0} cannot be read")]
     Row(&'static str),

@@ -91,7 +91,7 @@ mod tests {
         let sealed = sealed(&[b"alice", b"totp"]);
         let opened = |context: &[&[u8]]| open(&peppers(1, None), context, &sealed);
         assert_eq!(opened(&[b"alice", b"totp"]).expect("opens").as_slice(), b"a secret");
-        let others: [&[&[u8]]; 5] = [&[b"bob", b"totp"], &[b"alice", b"key"], &[b"alicet", b"otp"], &[b"alicetotp"], &[]];
+        let others: [&[&[u8]]; 5] = [&[b"carol", b"totp"], &[b"alice", b"hotp"], &[b"alicet", b"otp"], &[b"alicetotp"], &[]];
         for other in others {
             assert!(opened(other).is_none(), "{other:?}");
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::Subcommand;
 use serde::Serialize;
 
+use crate::account::notice::Notice;
 use crate::app::renderer;
 use crate::cli::{Failure, terminal};
 use crate::clock::{Clock, SystemClock};
@@ -40,10 +41,13 @@ pub struct Arguments {
     /// A locale such as pt-BR, or "all" [default: the service's]
     #[arg(long)]
     locale: Option<String>,
+    /// Show what people are told of their accounts, in place of codes: a name such as password_changed, or "all"
+    #[arg(long, value_name = "NAME")]
+    notice: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Write the HTML of the mail to a file (one locale)
+    /// Write the HTML of the mail to a file (one locale, and one notice)
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }
@@ -57,6 +61,8 @@ fn channel(name: &str) -> Result<Channel, String> {
 struct Preview {
     channel: Channel,
     locale: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notice: Option<&'static str>,
     text: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<String>,
@@ -86,18 +92,27 @@ pub fn run(config: &Config, command: &Command) -> Result<ExitCode, Failure> {
         Some(ALL) => renderer.locales(policy),
         Some(locale) => vec![locale.to_owned()],
     };
-    if arguments.html.is_some() && (locales.len() > 1 || arguments.channel.is_some_and(|channel| channel != Channel::Email)) {
-        return Err(ConfigError::rule("--html", "goes with one --locale, and with --channel email").into());
+    let notices = arguments.notice.as_deref().map(notices).transpose()?;
+    let many = notices.as_ref().is_some_and(|notices| notices.len() > 1);
+    if arguments.html.is_some() && (many || locales.len() > 1 || arguments.channel.is_some_and(|channel| channel != Channel::Email)) {
+        return Err(ConfigError::rule("--html", "goes with one --locale, one --notice, and with --channel email").into());
     }
+    let forgot = config.server.public_url.as_ref().map(|public_url| format!("{public_url}/forgot"));
     let mut previews = Vec::new();
     for channel in arguments.channel.map_or_else(|| Channel::ALL.to_vec(), |channel| vec![channel]) {
         for locale in &locales {
-            let message = sample(&renderer, policy, channel, locale)?;
-            if let (Some(file), Some(mail)) = (&arguments.html, &message.mail) {
-                let written = std::fs::write(file, &mail.html);
-                written.map_err(|error| anyhow::anyhow!("cannot write {}: {error}", file.display()))?;
+            let Some(notices) = &notices else {
+                previews.push(preview(sample(&renderer, policy, channel, locale)?, locale, None, arguments)?);
+                continue;
+            };
+            // Notices take no other ways.
+            for notice in notices.iter().filter(|_| matches!(channel, Channel::Sms | Channel::Email)) {
+                let envelope = envelope(policy, channel, locale);
+                let now = envelope.now;
+                let message = renderer.notice(envelope, notice, now, forgot.as_deref(), policy);
+                let message = message.map_err(|error| anyhow::anyhow!("{locale}: {error}"))?;
+                previews.push(preview(message, locale, Some(notice.name()), arguments)?);
             }
-            previews.push(preview(message, locale));
         }
     }
     if arguments.json {
@@ -114,10 +129,20 @@ fn links(config: &Config) -> Option<CancelLinks> {
     Some(CancelLinks::new(Peppers { current: Pepper::new(&[0; 32])?, previous: None }, public_url))
 }
 
-fn sample(renderer: &Renderer, policy: &Arc<Policy>, channel: Channel, locale: &str) -> Result<Message, Failure> {
+/// Those of that name.
+fn notices(name: &str) -> Result<Vec<Notice>, Failure> {
+    let found: Vec<_> = Notice::samples().into_iter().filter(|notice| name == ALL || name == notice.name()).collect();
+    if found.is_empty() {
+        let names = Notice::samples().map(|notice| notice.name()).join(", ");
+        return Err(ConfigError::rule("--notice", format!("must be \"{ALL}\" or one of {names}")).into());
+    }
+    Ok(found)
+}
+
+fn envelope(policy: &Policy, channel: Channel, locale: &str) -> Envelope {
     let now = SystemClock.now();
     let (to, country) = if channel == Channel::Email { ("ann@example.com", None) } else { ("+15005550006", Country::parse("US")) };
-    let envelope = Envelope {
+    Envelope {
         verification: VerificationId::nil(),
         number: 1,
         to: Destination::from_canonical(to, country),
@@ -128,30 +153,39 @@ fn sample(renderer: &Renderer, policy: &Arc<Policy>, channel: Channel, locale: &
         callback: None,
         now,
         expires_at: now + policy.life(channel),
-    };
-    let digits = &"1234567890"[..usize::from(policy.code_length).min(10)];
-    let code = Code::parse(digits).map_err(|error| anyhow::anyhow!("no sample code: {error}"))?;
-    Ok(renderer.render(envelope, code, policy).map_err(|error| anyhow::anyhow!("{locale}: {error}"))?)
+    }
 }
 
-fn preview(message: Message, locale: &str) -> Preview {
+fn sample(renderer: &Renderer, policy: &Policy, channel: Channel, locale: &str) -> Result<Message, Failure> {
+    let digits = &"1234567890"[..usize::from(policy.code_length).min(10)];
+    let code = Code::parse(digits).map_err(|error| anyhow::anyhow!("no sample code: {error}"))?;
+    Ok(renderer.render(envelope(policy, channel, locale), code, policy).map_err(|error| anyhow::anyhow!("{locale}: {error}"))?)
+}
+
+fn preview(message: Message, locale: &str, notice: Option<&'static str>, arguments: &Arguments) -> Result<Preview, Failure> {
+    if let (Some(file), Some(mail)) = (&arguments.html, &message.mail) {
+        let written = std::fs::write(file, &mail.html);
+        written.map_err(|error| anyhow::anyhow!("cannot write {}: {error}", file.display()))?;
+    }
     let channel = message.envelope.channel;
     let size = || {
         let (encoding, segments) = gsm::segments(&message.body);
         Size { encoding, units: gsm::length(&message.body), segments }
     };
-    Preview {
+    Ok(Preview {
         channel,
         locale: locale.to_owned(),
+        notice,
         size: (channel == Channel::Sms).then(size),
         text: message.body,
         subject: message.mail.map(|mail| mail.subject),
         voice: message.speech.map(|speech| speech.language),
-    }
+    })
 }
 
 fn say(preview: &Preview) {
     let mut facts = vec![preview.channel.to_string(), preview.locale.clone()];
+    facts.extend(preview.notice.map(str::to_owned));
     if let Some(Size { encoding, units, segments }) = &preview.size {
         let plural = if *segments == 1 { "" } else { "s" };
         facts.push(format!("{}, {units} units, {segments} segment{plural}", encoding.as_str()));

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::account::password::HashSettings;
 use crate::account::settings::{AccountSettings, SecondFactor, SessionLife};
 use crate::config::{ConfigError, DurationText, QuotaText, Switch};
 use crate::http::login::pages::brand::{Brand, BrandSettings};
@@ -43,6 +44,14 @@ pub struct AccountsConfig {
     pub session_aal2_idle: DurationText,
     /// What the pages look like.
     pub brand: BrandConfig,
+    /// Threads that hash passwords.
+    pub hash_threads: usize,
+    /// Passwords that may wait.
+    pub hash_queue: usize,
+    /// Argon2id's memory, in KiB.
+    pub hash_memory: u32,
+    /// Argon2id's passes.
+    pub hash_passes: u32,
     /// Limits.
     pub limits: AccountLimitsConfig,
 }
@@ -103,6 +112,14 @@ pub struct AccountLimitsConfig {
 }
 
 impl AccountsConfig {
+    /// How passwords are hashed. Checked.
+    pub fn hashing(&self) -> Result<HashSettings, ConfigError> {
+        let AccountsConfig { hash_threads, hash_queue, hash_memory, hash_passes, .. } = *self;
+        let settings = HashSettings { hash_threads, hash_queue, hash_memory, hash_passes };
+        settings.check().map_err(|invalid| ConfigError::rule(format!("accounts.{}", invalid.field), invalid.rule))?;
+        Ok(settings)
+    }
+
     /// Checked. `services`: the names of those that are configured.
     pub fn settings(&self, services: &[&str]) -> Result<AccountSettings, ConfigError> {
         let days = |days: u64| std::time::Duration::from_secs(days * 24 * 3600);

@@ -334,6 +334,7 @@ impl Config {
             return Err(ConfigError::rule("store.retention", "must be at least 1h: verifications may live that long"));
         }
         self.accounts()?;
+        self.accounts.hashing()?;
         self.policies().map(drop)
     }
 }

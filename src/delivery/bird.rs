@@ -113,6 +113,10 @@ impl MessageProvider for Bird {
         &[Channel::Sms]
     }
 
+    fn carries_notices(&self) -> bool {
+        true
+    }
+
     async fn send(&self, message: &Message) -> Result<String, SendError> {
         let envelope = &message.envelope;
         let body = json!({

@@ -21,6 +21,10 @@ impl MessageProvider for Console {
         &Channel::ALL
     }
 
+    fn carries_notices(&self) -> bool {
+        true
+    }
+
     async fn send(&self, message: &Message) -> Result<String, SendError> {
         let envelope = &message.envelope;
         if self.print {

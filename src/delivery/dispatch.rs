@@ -4,7 +4,7 @@
 //! interrupts is sent by the next start of the server. A provider that hangs holds up its own lane and no other (R05).
 //! [`super::lanes`] decides what follows a failure.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, mpsc};
@@ -14,6 +14,7 @@ use crate::clock::Timestamp;
 use crate::delivery::health::{Breaker, Health};
 use crate::delivery::http;
 use crate::delivery::lanes::{Job, Lane, Lanes, Tools};
+use crate::delivery::notice::Notices;
 use crate::delivery::provider::{Family, Provider};
 use crate::delivery::route::Routes;
 use crate::delivery::work::work;
@@ -21,12 +22,14 @@ use crate::secret::Code;
 use crate::verification::courier::{CodeMaker, Courier, NotJudged, Parcel, ProviderVerdict, QueueFull};
 use crate::verification::destination::Country;
 use crate::verification::model::{Channel, Verification};
+use crate::verification::policy::Policy;
 
 /// Queues messages for the providers of their routes.
 pub struct Dispatcher {
     shared: Arc<Lanes>,
     places: Arc<Semaphore>,
     workers: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
+    notices: OnceLock<Arc<Notices>>,
 }
 
 /// How one provider stands, for `/readyz`.
@@ -51,12 +54,22 @@ impl Dispatcher {
             lanes.push(Lane { provider, queue, health });
         }
         *shared.lanes.write().unwrap_or_else(PoisonError::into_inner) = lanes;
-        Dispatcher { shared, places: Arc::new(Semaphore::new(tools.queue)), workers: tokio::sync::Mutex::new(workers) }
+        let places = Arc::new(Semaphore::new(tools.queue));
+        Dispatcher { shared, places, workers: tokio::sync::Mutex::new(workers), notices: OnceLock::new() }
+    }
+
+    /// What sends notices over the same routes; stopped with the rest. `policy`: of the service that accounts belong to;
+    /// `forgot`: where people reset their password, for mails. A later call gives what the first one made.
+    pub fn notices(&self, policy: Arc<Policy>, forgot: Option<String>) -> Arc<Notices> {
+        Arc::clone(self.notices.get_or_init(|| Arc::new(Notices::new(Arc::clone(&self.shared), policy, forgot))))
     }
 
     /// Takes no more, and returns once everything in the lanes was handed over. What waits for a retry stays queued in the
     /// store, for the next start of the server.
     pub async fn drain(&self) {
+        if let Some(notices) = self.notices.get() {
+            notices.drain().await;
+        }
         self.shared.lanes.write().unwrap_or_else(PoisonError::into_inner).clear();
         for worker in self.workers.lock().await.drain(..) {
             if worker.await.is_err() {

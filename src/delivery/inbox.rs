@@ -19,8 +19,8 @@ use crate::verification::model::{Channel, Delivery};
 pub struct InboxMessage {
     /// Verification and number of the message: `ID.1`, `ID.2` …
     pub id: String,
-    /// The verification's id.
-    pub verification: String,
+    /// The verification's id; a notice belongs to none.
+    pub verification: Option<String>,
     /// Where it went, in full.
     pub to: String,
     /// How.
@@ -37,7 +37,7 @@ pub struct InboxMessage {
     pub html: Option<String>,
     /// Of a call: what is said.
     pub spoken: Option<String>,
-    /// The code; none where the provider makes it, which never tells.
+    /// The code; none where the provider makes it, which never tells, and in a notice.
     pub code: Option<String>,
     /// How far it got.
     pub delivery: &'static str,
@@ -54,7 +54,7 @@ impl InboxMessage {
         let given = || (channel == Channel::Email).then(text);
         InboxMessage {
             id: text(),
-            verification: text(),
+            verification: Some(text()),
             to: text(),
             channel: channel.to_string(),
             provider: text(),
@@ -130,7 +130,7 @@ impl Entry {
         let mail = message.and_then(|message| message.mail.as_ref());
         let unseen = || format!("{} makes the code and words the message: neither is seen here.", self.provider);
         InboxMessage {
-            verification: envelope.verification.to_string(),
+            verification: message.is_none_or(|message| message.code.is_some()).then(|| envelope.verification.to_string()),
             to: envelope.to.canonical().to_owned(),
             channel: envelope.channel.to_string(),
             provider: self.provider.to_string(),
@@ -139,7 +139,7 @@ impl Entry {
             body: message.map_or_else(unseen, |message| message.body.clone()),
             html: mail.filter(|mail| !mail.html.is_empty()).map(|_| format!("/dev/inbox/mail/{id}")),
             spoken: message.and_then(spoken),
-            code: message.map(|message| message.code.expose().to_owned()),
+            code: message.and_then(|message| message.code.as_ref()).map(|code| code.expose().to_owned()),
             delivery: self.delivery.as_str(),
             cause: self.cause.clone(),
             created_at: envelope.now.to_string(),
@@ -151,9 +151,7 @@ impl Entry {
 /// The digits one by one, as a voice says them.
 fn spoken(message: &Message) -> Option<String> {
     let speech = message.speech.as_ref()?;
-    let digits: Vec<String> = message.code.expose().chars().map(String::from).collect();
-    let digits = digits.join(" ");
-    Some(format!("{} {digits}. {} {digits}. {}", speech.greeting, speech.again, speech.goodbye))
+    Some(speech.transcript(message.code.as_ref()?.expose()))
 }
 
 /// What has changed since a mark.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
+use crate::delivery::provider::SendError;
 use crate::secret::Code;
 use crate::verification::destination::Destination;
 use crate::verification::model::{Channel, VerificationId};
@@ -10,7 +11,7 @@ use crate::verification::model::{Channel, VerificationId};
 /// Whom a message goes to, and under which names: all that a provider needs that makes its own code.
 #[derive(Clone)]
 pub struct Envelope {
-    /// The verification that it belongs to.
+    /// The verification that it belongs to; of a notice, an id of its own.
     pub verification: VerificationId,
     /// The number of the message within it, from 1.
     pub number: u32,
@@ -38,14 +39,21 @@ pub struct Envelope {
 pub struct Message {
     /// Whom to.
     pub envelope: Envelope,
-    /// The code.
-    pub code: Code,
+    /// The code; a notice has none.
+    pub code: Option<Code>,
     /// The whole text.
     pub body: String,
     /// Of a mail.
     pub mail: Option<Mail>,
     /// Of a call.
     pub speech: Option<Speech>,
+}
+
+impl Message {
+    /// The code, for whoever sends nothing else: a notice has none.
+    pub fn code(&self) -> Result<&Code, SendError> {
+        self.code.as_ref().ok_or_else(|| SendError::unavailable("it carries codes only").about_message())
+    }
 }
 
 /// What a mail has beside its text.

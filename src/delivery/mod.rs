@@ -15,6 +15,8 @@ mod lanes;
 pub mod mail;
 pub mod message;
 pub mod not_me;
+pub mod notice;
+pub mod notice_text;
 pub mod plivo;
 pub mod provider;
 pub mod public_address;

@@ -98,6 +98,10 @@ impl MessageProvider for Plivo {
         &[Channel::Sms]
     }
 
+    fn carries_notices(&self) -> bool {
+        true
+    }
+
     async fn send(&self, message: &Message) -> Result<String, SendError> {
         let envelope = &message.envelope;
         let mut body = json!({

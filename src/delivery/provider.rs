@@ -71,6 +71,10 @@ pub trait MessageProvider: Send + Sync {
     fn carries(&self, _code: &Code) -> bool {
         true
     }
+    /// Whether it carries words of ours without a code, by SMS or mail. Who fills in a template of its own does not.
+    fn carries_notices(&self) -> bool {
+        false
+    }
     /// Sends, and returns the provider's reference for the message.
     async fn send(&self, message: &Message) -> Result<String, SendError>;
     /// Reads what the provider posts to `/webhooks/NAME`. It checks the signature first, in constant time (OPS-04).

@@ -163,6 +163,10 @@ impl MessageProvider for Smtp {
         &[Channel::Email]
     }
 
+    fn carries_notices(&self) -> bool {
+        true
+    }
+
     async fn send(&self, message: &Message) -> Result<String, SendError> {
         let Some(mail) = &message.mail else { return Err(SendError::unavailable("it sends mails only")) };
         let to = Address::from_str(message.envelope.to.canonical());

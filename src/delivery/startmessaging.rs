@@ -136,7 +136,7 @@ impl MessageProvider for OwnCode {
         // This contract has no idempotency key: what is not answered stays uncertain.
         let mut body = json!({
             "phoneNumber": message.envelope.to.canonical(),
-            "variables": { "otp": message.code.expose(), "appName": &*message.envelope.brand },
+            "variables": { "otp": message.code()?.expose(), "appName": &*message.envelope.brand },
         });
         if let Some(template) = &self.0.template_id {
             body["templateId"] = json!(template);

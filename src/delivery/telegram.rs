@@ -96,7 +96,7 @@ impl MessageProvider for Telegram {
         // Not read in its time, it costs nothing. Asking first whether the number can be reached would.
         let mut body = json!({
             "phone_number": envelope.to.canonical(),
-            "code": message.code.expose(),
+            "code": message.code()?.expose(),
             "ttl": seconds_left(envelope.expires_at, envelope.now).clamp(30, 3600),
             "payload": envelope.reference,
         });

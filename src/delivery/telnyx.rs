@@ -135,6 +135,10 @@ impl MessageProvider for Telnyx {
         &[Channel::Sms]
     }
 
+    fn carries_notices(&self) -> bool {
+        true
+    }
+
     async fn send(&self, message: &Message) -> Result<String, SendError> {
         let mut body = json!({ "to": message.envelope.to.canonical(), "text": message.body, "type": "SMS" });
         if let Some(from) = &self.from {

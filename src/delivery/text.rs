@@ -109,13 +109,19 @@ impl Renderer {
                 body
             }
         };
-        Ok(Message { envelope, code, body, mail, speech })
+        Ok(Message { envelope, code: Some(code), body, mail, speech })
     }
 
     /// The words of the page behind a mail's link.
     pub fn page(&self, locale: &str, policy: &Policy) -> Option<PageWords<'_>> {
-        let found = candidates(locale, policy).find_map(|locale| self.shipped.get_key_value(locale.as_str()));
-        found.map(|(language, texts)| PageWords { language, direction: &texts.direction, texts: &texts.page })
+        self.shipped(locale, policy).map(|(language, texts)| PageWords { language, direction: &texts.direction, texts: &texts.page })
+    }
+
+    /// The shipped words that are nearest to a locale, and their language.
+    pub(super) fn shipped(&self, locale: &str, policy: &Policy) -> Option<(&'static str, &Texts)> {
+        candidates(locale, policy)
+            .find_map(|locale| self.shipped.get_key_value(locale.as_str()))
+            .map(|(language, texts)| (*language, texts))
     }
 
     /// The locales that a service has words in: the shipped ones, and the operator's own.
@@ -207,7 +213,8 @@ impl Renderer {
         Choice { locale: LAST_RESORT.into(), prefix: LAST_RESORT.into(), shipped: self.shipped.get(LAST_RESORT) }
     }
 
-    fn part(&self, name: &str, values: &Value) -> Result<String, minijinja::Error> {
+    /// What one template makes of values.
+    pub(super) fn part(&self, name: &str, values: &Value) -> Result<String, minijinja::Error> {
         self.environment.get_template(name)?.render(values)
     }
 

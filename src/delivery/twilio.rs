@@ -127,10 +127,14 @@ impl MessageProvider for Twilio {
         &self.channels
     }
 
+    fn carries_notices(&self) -> bool {
+        true
+    }
+
     async fn send(&self, message: &Message) -> Result<String, SendError> {
         let (resource, form) = match &message.speech {
-            Some(speech) => ("Calls", self.call_form(message, speech)),
-            None => ("Messages", self.message_form(message)),
+            Some(speech) => ("Calls", self.call_form(message, speech, message.code()?)),
+            None => ("Messages", self.message_form(message)?),
         };
         let url = format!("{}/2010-04-01/Accounts/{}/{resource}.json", self.base_url, self.settings.account_sid);
         let request = self.http.post(url).basic_auth(&self.user, Some(self.password.expose())).form(&form);
@@ -166,7 +170,7 @@ impl MessageProvider for Twilio {
 }
 
 impl Twilio {
-    fn message_form(&self, message: &Message) -> Vec<(&'static str, String)> {
+    fn message_form(&self, message: &Message) -> Result<Vec<(&'static str, String)>, SendError> {
         let envelope = &message.envelope;
         let mut form = Vec::with_capacity(6);
         if envelope.channel == Channel::Whatsapp {
@@ -184,17 +188,17 @@ impl Twilio {
         match &self.settings.whatsapp_content_sid {
             Some(content) if envelope.channel == Channel::Whatsapp => {
                 form.push(("ContentSid", content.clone()));
-                form.push(("ContentVariables", serde_json::json!({ "1": message.code.expose() }).to_string()));
+                form.push(("ContentVariables", serde_json::json!({ "1": message.code()?.expose() }).to_string()));
             }
             _ => form.push(("Body", message.body.clone())),
         }
         form.extend(envelope.callback.as_ref().map(|callback| ("StatusCallback", callback.clone())));
         form.push(("ValidityPeriod", seconds_left(envelope.expires_at, envelope.now).clamp(1, 36_000).to_string()));
-        form
+        Ok(form)
     }
 
-    fn call_form(&self, message: &Message, speech: &Speech) -> Vec<(&'static str, String)> {
-        let mut form = vec![("To", message.envelope.to.canonical().to_owned()), ("Twiml", twiml(speech, &message.code))];
+    fn call_form(&self, message: &Message, speech: &Speech, code: &Code) -> Vec<(&'static str, String)> {
+        let mut form = vec![("To", message.envelope.to.canonical().to_owned()), ("Twiml", twiml(speech, code))];
         form.extend(self.settings.from.as_ref().map(|from| ("From", from.clone())));
         form.extend(message.envelope.callback.as_ref().map(|callback| ("StatusCallback", callback.clone())));
         form

@@ -113,6 +113,10 @@ impl MessageProvider for Vonage {
         &[Channel::Sms]
     }
 
+    fn carries_notices(&self) -> bool {
+        true
+    }
+
     async fn send(&self, message: &Message) -> Result<String, SendError> {
         let envelope = &message.envelope;
         let life = (envelope.expires_at.0 - envelope.now.0).max(0) as u64;

@@ -110,7 +110,9 @@ struct Posted<'a> {
     locale: &'a str,
     brand: &'a str,
     body: &'a str,
-    code: &'a str,
+    /// None: a notice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,6 +142,10 @@ impl MessageProvider for Webhook {
         &self.channels
     }
 
+    fn carries_notices(&self) -> bool {
+        true
+    }
+
     async fn send(&self, message: &Message) -> Result<String, SendError> {
         let envelope = &message.envelope;
         let posted = Posted {
@@ -149,7 +155,7 @@ impl MessageProvider for Webhook {
             locale: &envelope.locale,
             brand: &envelope.brand,
             body: &message.body,
-            code: message.code.expose(),
+            code: message.code.as_ref().map(|code| code.expose()),
             subject: message.mail.as_ref().map(|mail| mail.subject.as_str()),
             html: message.mail.as_ref().map(|mail| mail.html.as_str()),
             expires_at: envelope.expires_at.to_string(),

@@ -112,7 +112,7 @@ impl MessageProvider for WhatsApp {
 
     async fn send(&self, message: &Message) -> Result<String, SendError> {
         let envelope = &message.envelope;
-        let code = json!([{ "type": "text", "text": message.code.expose() }]);
+        let code = json!([{ "type": "text", "text": message.code()?.expose() }]);
         let body = json!({
             "messaging_product": "whatsapp",
             "recipient_type": "individual",

@@ -1,5 +1,7 @@
 //! The words that are shipped: one file for each language under `templates/messages/`, embedded.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 macro_rules! locales {
@@ -34,6 +36,8 @@ pub struct Texts {
     pub call: CallTexts,
     /// The page where a person calls off a code that they did not ask for.
     pub page: PageTexts,
+    /// What people are told of their account.
+    pub notice: NoticeTexts,
 }
 
 /// Of a mail.
@@ -74,9 +78,31 @@ pub struct PageTexts {
     pub gone_text: String,
 }
 
+/// Of notices.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoticeTexts {
+    /// Joins brand, what happened and the advice to a text message.
+    pub sms: String,
+    /// Joins brand and what happened to the subject of a mail.
+    pub subject: String,
+    /// What happened, by [`Notice::name`](crate::account::notice::Notice::name): a sentence without its full stop.
+    pub what: BTreeMap<String, String>,
+    /// [`Advice::Secure`](crate::account::notice::Advice::Secure).
+    pub secure: String,
+    /// [`Advice::Ignore`](crate::account::notice::Advice::Ignore).
+    pub ignore: String,
+    /// [`Advice::Ask`](crate::account::notice::Advice::Ask).
+    pub ask: String,
+    /// What people call such an app.
+    pub authenticator: String,
+    /// What people call such a key.
+    pub passkey: String,
+}
+
 impl Texts {
     /// Every template in it by its name; those of the mail's page once more, as HTML.
-    pub fn templates(&self) -> [(&'static str, &str); 14] {
+    pub fn templates(&self) -> [(&'static str, &str); 16] {
         let mail = &self.mail;
         [
             ("sms", &self.sms),
@@ -93,6 +119,8 @@ impl Texts {
             ("greeting", &self.call.greeting),
             ("again", &self.call.again),
             ("goodbye", &self.call.goodbye),
+            ("notice_sms", &self.notice.sms),
+            ("notice_subject", &self.notice.subject),
         ]
     }
 }

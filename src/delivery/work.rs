@@ -158,7 +158,7 @@ async fn deliver(shared: &Arc<Lanes>, provider: &Provider, health: &Mutex<Health
         Ok(_) => "sent",
         Err(error) => error.fault.as_str(),
     };
-    tools.metrics.sent(&provider.name, &job.parcel.verification, outcome, took);
+    tools.metrics.sent(&provider.name, job.parcel.verification.channel, country, outcome, took);
     match result {
         Ok(reference) => {
             let verification = &job.parcel.verification;

@@ -60,6 +60,16 @@ for (const locale of LANGUAGES) {
           await screenshot(page, `mail-${locale}-${size}-${colorScheme}`);
         }));
 
+      test(`notice, ${locale}, ${size}, ${colorScheme}`, () =>
+        withPage(browser, server, { viewport, colorScheme }, async (page) => {
+          const file = path.join(directory, `notice-${locale}.html`);
+          server.run("template", "preview", "--notice", "factor_removed", "--channel", "email", "--locale", locale, "--html", file);
+          await page.setContent(readFileSync(file, "utf8"));
+          await assertNoSidewaysScroll(page, "the notice");
+          await assertAccessible(page, "the notice");
+          await screenshot(page, `notice-${locale}-${size}-${colorScheme}`);
+        }));
+
       test(`not me, ${locale}, ${size}, ${colorScheme}`, () =>
         withPage(browser, server, { viewport, colorScheme }, async (page) => {
           const to = `${locale}-${size}-${colorScheme}@example.com`;

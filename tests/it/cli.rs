@@ -196,13 +196,25 @@ fn texts_are_previewed() {
     ] {
         assert!(said.out.contains(words), "{words}: {}", said.out);
     }
+    let notices = json(&binary.run(&["template", "preview", "--notice", "all", "--channel", "sms", "--locale", "ja", "--json"]));
+    let notices = notices.as_array().expect("a list");
+    assert_eq!((notices.len(), &notices[0]["notice"], &notices[0]["segments"]), (12, &"password_changed".into(), &1.into()));
+    let page = binary.directory().join("notice.html");
+    let page = page.to_str().expect("text");
+    let said = binary.run(&["template", "preview", "--notice", "taken", "--channel", "email", "--html", page]);
+    assert!(said.code == Some(0) && said.out.contains("email · en · taken"), "{said:?}");
+    assert!(std::fs::read_to_string(page).expect("a file").contains("Somebody tried to register"));
     let file = binary.directory().join("mail.html");
     let written = binary.run(&["template", "preview", "--channel", "email", "--locale", "he", "--html", file.to_str().expect("text")]);
     assert_eq!(written.code, Some(0), "{written:?}");
     assert!(std::fs::read_to_string(&file).expect("a file").contains("<html lang=\"he\" dir=\"rtl\""));
-    for wrong in
-        [&["--service", "nowhere"][..], &["--channel", "pigeon"], &["--channel", "sms", "--html", "x"], &["--locale", "all", "--html", "x"]]
-    {
+    for wrong in [
+        &["--service", "nowhere"][..],
+        &["--notice", "gossip"],
+        &["--channel", "pigeon"],
+        &["--channel", "sms", "--html", "x"],
+        &["--locale", "all", "--html", "x"],
+    ] {
         let said = binary.run(&[&["template", "preview"], wrong].concat());
         assert!(said.code == Some(2) && said.complaints.contains(wrong[0]), "{said:?}");
     }

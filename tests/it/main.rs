@@ -20,6 +20,7 @@
 //! - [`input`], [`paths`], [`auth`]: what is refused at the door
 //! - [`secrets`]: no code anywhere that is not the inbox (OTP-07, OTP-09, LOG-02)
 //! - [`texts`], [`not_me`]: what people read, and their way out (OTP-10, OTP-11, OTP-12)
+//! - [`notices`]: what people are told of their accounts (NOT-01)
 //! - [`smtp`], [`webhook`]: two of those who deliver
 //! - [`tutorial_express`], [`tutorial_gateway`]: the routes of published tutorials
 //! - [`providers_sms`]: Vonage, Telnyx, Plivo and Bird, against servers that speak their formats
@@ -72,6 +73,7 @@ mod listing;
 mod messengers;
 mod neighbours;
 mod not_me;
+mod notices;
 mod paths;
 mod prism;
 mod protocol;

@@ -158,7 +158,7 @@ fn message(text: &str) -> Message {
         now: Timestamp(NOW * 1000),
         expires_at: Timestamp((NOW + 300) * 1000),
     };
-    Message { envelope, code: Code::parse("123456").expect("a code"), body: text.into(), mail: None, speech: None }
+    Message { envelope, code: Some(Code::parse("123456").expect("a code")), body: text.into(), mail: None, speech: None }
 }
 
 async fn send(provider: &Arc<dyn MessageProvider>, text: &str) -> Result<String, SendError> {

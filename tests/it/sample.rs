@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use countersign::account::notice::Notice;
 use countersign::clock::{Clock, TestClock};
 use countersign::config::Config;
 use countersign::delivery::http::Http;
@@ -41,10 +42,29 @@ pub fn policy(toml: &str, service: &str) -> (Arc<Policy>, Renderer) {
 }
 
 /// A message as it would be sent.
-pub fn message(channel: Channel, to: &str, locale: &str, (policy, renderer): &(Arc<Policy>, Renderer)) -> Message {
+pub fn message(channel: Channel, to: &str, locale: &str, service: &(Arc<Policy>, Renderer)) -> Message {
+    let (policy, renderer) = service;
+    renderer.render(envelope(channel, to, locale, policy), Code::parse(CODE).expect("a code"), policy).expect("a text")
+}
+
+/// A notice as it would be sent.
+pub fn notice(
+    channel: Channel,
+    to: &str,
+    locale: &str,
+    notice: &Notice,
+    forgot: Option<&str>,
+    (policy, renderer): &(Arc<Policy>, Renderer),
+) -> Message {
+    let envelope = envelope(channel, to, locale, policy);
+    let now = envelope.now;
+    renderer.notice(envelope, notice, now, forgot, policy).expect("a text")
+}
+
+fn envelope(channel: Channel, to: &str, locale: &str, policy: &Policy) -> Envelope {
     let now = TestClock::default().now();
     let country = if to.contains('@') { None } else { Country::parse("DE") };
-    let envelope = Envelope {
+    Envelope {
         verification: VerificationId::from_u128(7),
         number: 1,
         to: Destination::from_canonical(to, country),
@@ -55,8 +75,7 @@ pub fn message(channel: Channel, to: &str, locale: &str, (policy, renderer): &(A
         callback: Some("https://otp.example/webhooks/sample?ref=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".into()),
         now,
         expires_at: now + policy.life(channel),
-    };
-    renderer.render(envelope, Code::parse(CODE).expect("a code"), policy).expect("a text")
+    }
 }
 
 /// A mail in English of the default service.

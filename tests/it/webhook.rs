@@ -9,6 +9,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use countersign::account::notice::Notice;
 use countersign::delivery::provider::{Fault, MessageProvider};
 use countersign::delivery::standard_webhooks::Secret;
 use countersign::delivery::webhook::KIND;
@@ -18,7 +19,7 @@ use tokio::net::TcpListener;
 
 use crate::actors::{eventually, number};
 use crate::app::TestApp;
-use crate::sample::{CODE, mail, message, policy, provider};
+use crate::sample::{CODE, mail, message, notice, policy, provider};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -62,6 +63,17 @@ impl Sender {
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers.get(name).unwrap_or_else(|| panic!("no {name}")).to_str().expect("text")
+}
+
+/// NOT-01: a notice is posted as a message without a code.
+#[tokio::test]
+async fn a_notice_has_no_code() {
+    let sender = Sender::answering(|| StatusCode::NO_CONTENT.into_response()).await;
+    let service = policy("", "default");
+    let told = notice(Channel::Sms, &number(1), "en", &Notice::PasswordChanged, None, &service);
+    assert!(sender.provider("").send(&told).await.is_ok());
+    let posted: Value = serde_json::from_slice(&sender.last().1).expect("JSON");
+    assert_eq!((&posted["body"], posted.get("code")), (&json!(told.body), None));
 }
 
 #[tokio::test]

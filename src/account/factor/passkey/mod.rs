@@ -1,5 +1,4 @@
-//! Passkeys: WebAuthn Level 3 for one relying party, verified over `ring`
-//! ([0011](../../../../docs/decisions/0011-passkeys-over-ring.md)).
+//! Passkeys: WebAuthn Level 3 for one relying party, verified over `ring` (docs/decisions/0011-passkeys-over-ring.md).
 //!
 //! [`options`] is what the browser is asked, [`ceremony`] judges what it answers, step by step as the specification numbers
 //! them; [`response`] is what came, [`authenticator_data`] and [`public_key`] are what lies in it. A challenge is good for
@@ -13,6 +12,8 @@ mod public_key;
 pub mod response;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
 
 use url::{Host, Url};
 

@@ -1,5 +1,5 @@
 #![cfg(test)]
-//! The specification's own vectors, and an authenticator that lies when told to.
+//! An authenticator, and a browser around it, that say something wrong when told to.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,9 +11,9 @@ use sha2::{Digest, Sha256};
 use super::ceremony::{verify_authentication, verify_registration};
 use super::options::{Person, challenge, creation_options, request_options};
 use super::response::{AuthenticationResponse, RegistrationResponse};
+use super::vectors::Vector;
 use super::{Asked, NewPasskey, PasskeyError, RelyingParty, StoredPasskey, Used, UserVerification};
 use crate::account::model::AccountId;
-use crate::hex;
 use crate::secret::SystemEntropy;
 
 const ACCOUNT: AccountId = AccountId::from_u128(0x0198_0000_0000_7000_8000_0000_0000_0001);
@@ -32,148 +32,24 @@ fn asked(user_verification: UserVerification) -> Asked<'static> {
     Asked { challenge: CHALLENGE, user_verification }
 }
 
-fn base64url(bytes: impl AsRef<[u8]>) -> String {
+pub(super) fn base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn register(asked: &Asked<'_>, answer: &Value) -> Result<NewPasskey, PasskeyError> {
+pub(super) fn register(asked: &Asked<'_>, answer: &Value) -> Result<NewPasskey, PasskeyError> {
     verify_registration(&party(), asked, &RegistrationResponse::parse(&answer.to_string())?)
 }
 
-fn use_it(asked: &Asked<'_>, stored: &StoredPasskey, answer: &Value) -> Result<Used, PasskeyError> {
+pub(super) fn use_it(asked: &Asked<'_>, stored: &StoredPasskey, answer: &Value) -> Result<Used, PasskeyError> {
     let allowed = [stored.credential_id.clone()];
     verify_authentication(&party(), asked, &allowed, stored, &AuthenticationResponse::parse(&answer.to_string())?)
 }
 
-fn stored(new: NewPasskey) -> StoredPasskey {
+pub(super) fn stored(new: NewPasskey) -> StoredPasskey {
     StoredPasskey { account: ACCOUNT, credential_id: new.credential_id, public_key: new.public_key, counter: new.counter }
 }
 
-// ---- The vectors of WebAuthn Level 3, section 16, as of its draft of July 2026 -------------------------------------
-
-struct Vector {
-    name: String,
-    registration: Value,
-    authentication: Value,
-}
-
-impl Vector {
-    fn all() -> Vec<Vector> {
-        let all: Vec<Value> = serde_json::from_str(include_str!("../../../../tests/fixtures/webauthn-level-3.json")).expect("JSON");
-        let vector = |value: &Value| Vector {
-            name: value["name"].as_str().expect("a name").to_owned(),
-            registration: value["registration"].clone(),
-            authentication: value["authentication"].clone(),
-        };
-        all.iter().map(vector).collect()
-    }
-
-    fn bytes(of: &Value, field: &str) -> Vec<u8> {
-        hex::bytes(of[field].as_str().expect(field)).expect("hexadecimal digits")
-    }
-
-    fn register(&self) -> Result<NewPasskey, PasskeyError> {
-        let object = Vector::bytes(&self.registration, "attestationObject");
-        let challenge = base64url(Vector::bytes(&self.registration, "challenge"));
-        let asked = Asked { challenge: &challenge, user_verification: UserVerification::Preferred };
-        let client_data = Vector::bytes(&self.registration, "clientDataJSON");
-        register(&asked, &registration(&credential_id(&object), &client_data, &object))
-    }
-
-    /// The use of the passkey, with one part changed on the way.
-    fn use_it(&self, stored: &StoredPasskey, part: &str, change: impl Fn(&mut Vec<u8>)) -> Result<Used, PasskeyError> {
-        let bytes = |field| {
-            let mut bytes = Vector::bytes(&self.authentication, field);
-            if field == part {
-                change(&mut bytes);
-            }
-            base64url(bytes)
-        };
-        let challenge = base64url(Vector::bytes(&self.authentication, "challenge"));
-        let asked = Asked { challenge: &challenge, user_verification: UserVerification::Preferred };
-        let answer = json!({
-            "id": stored.credential_id, "rawId": stored.credential_id, "type": "public-key", "clientExtensionResults": {},
-            "response": {
-                "clientDataJSON": bytes("clientDataJSON"), "authenticatorData": bytes("authenticatorData"),
-                "signature": bytes("signature"), "userHandle": null,
-            },
-        });
-        use_it(&asked, stored, &answer)
-    }
-}
-
-/// The vectors' credential ids stand in the attestation object only, behind `authData`.
-fn credential_id(object: &[u8]) -> Vec<u8> {
-    let at = object.windows(8).position(|window| window == b"authData").expect("authData") + 8;
-    let head = if object[at] == 0x58 { 2 } else { 3 };
-    let length_at = at + head + 37 + 16;
-    let length = usize::from(u16::from_be_bytes([object[length_at], object[length_at + 1]]));
-    object[length_at + 2..length_at + 2 + length].to_vec()
-}
-
-/// MFA-07: ES256, EdDSA and RS256 with whatever attestation; keys of other kinds and pages in frames are refused.
-#[test]
-fn the_vectors_of_the_specification() {
-    let vectors = Vector::all();
-    assert_eq!(vectors.len(), 15);
-    for vector in vectors {
-        let registered = vector.register();
-        let refused = match vector.name.as_str() {
-            "none-es256-crossOrigin" | "none-es256-topOrigin" => Some(PasskeyError::WrongOrigin),
-            "packed-es384" | "packed-es512" | "packed-ed448" => Some(PasskeyError::UnsupportedKey),
-            _ => None,
-        };
-        if let Some(refused) = refused {
-            assert_eq!(registered, Err(refused), "{}", vector.name);
-            continue;
-        }
-        let stored = stored(registered.unwrap_or_else(|error| panic!("{}: {error}", vector.name)));
-        assert!(vector.use_it(&stored, "", |_| {}).is_ok(), "{}", vector.name);
-        let other_key = self::stored(Vector::all()[0].register().expect("registers")).public_key;
-        let wrong_key = StoredPasskey { public_key: other_key, ..stored.clone() };
-        if vector.name != "none-es256" {
-            assert_eq!(vector.use_it(&wrong_key, "", |_| {}), Err(PasskeyError::WrongSignature), "{}", vector.name);
-        }
-        for part in ["clientDataJSON", "authenticatorData", "signature"] {
-            let last = |bytes: &mut Vec<u8>| *bytes.last_mut().expect("a byte") ^= 1;
-            assert!(vector.use_it(&stored, part, last).is_err(), "{} {part}", vector.name);
-        }
-    }
-}
-
-/// MFA-07: every bit of what was signed counts, and every bit of the signature.
-#[test]
-fn a_flipped_bit_is_refused() {
-    for vector in Vector::all().iter().filter(|vector| ["none-es256", "packed-eddsa"].contains(&vector.name.as_str())) {
-        let stored = stored(vector.register().expect("registers"));
-        for part in ["clientDataJSON", "authenticatorData", "signature"] {
-            for bit in 0..Vector::bytes(&vector.authentication, part).len() * 8 {
-                let used = vector.use_it(&stored, part, |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
-                assert!(used.is_err(), "{} {part} {bit}", vector.name);
-            }
-        }
-    }
-}
-
-/// INP-04: half an answer is none, and nothing in it makes us stumble.
-#[test]
-fn a_cut_answer_is_refused() {
-    let vector = &Vector::all()[0];
-    let object = Vector::bytes(&vector.registration, "attestationObject");
-    let client_data = Vector::bytes(&vector.registration, "clientDataJSON");
-    let challenge = base64url(Vector::bytes(&vector.registration, "challenge"));
-    let asked = Asked { challenge: &challenge, user_verification: UserVerification::Preferred };
-    let id = credential_id(&object);
-    for length in 0..object.len() {
-        let answer = registration(&id, &client_data, &object[..length]);
-        assert_eq!(register(&asked, &answer), Err(PasskeyError::Malformed), "{length}");
-    }
-    let longer = [object.as_slice(), &[0]].concat();
-    assert_eq!(register(&asked, &registration(&id, &client_data, &longer)), Err(PasskeyError::Malformed));
-    assert!(register(&asked, &registration(&id, &client_data, &object)).is_ok());
-}
-
-fn registration(id: &[u8], client_data: &[u8], object: &[u8]) -> Value {
+pub(super) fn registration(id: &[u8], client_data: &[u8], object: &[u8]) -> Value {
     json!({
         "id": base64url(id), "rawId": base64url(id), "type": "public-key", "authenticatorAttachment": "platform",
         "clientExtensionResults": {},
@@ -181,32 +57,10 @@ fn registration(id: &[u8], client_data: &[u8], object: &[u8]) -> Value {
     })
 }
 
-/// MFA-07: what Chromium posted by `static/passkey.js`, with its virtual authenticator that counts: one passkey, used twice.
-#[test]
-fn a_browser_is_understood() {
-    let recorded: Value = serde_json::from_str(include_str!("../../../../tests/fixtures/passkey-chromium.json")).expect("JSON");
-    let text = |value: &Value| value.as_str().expect("text").to_owned();
-    let party = RelyingParty::of(&text(&recorded["origin"]), "Example").expect("a relying party");
-    let challenge = text(&recorded["challenge"]);
-    let asked = Asked { challenge: &challenge, user_verification: UserVerification::Required };
-    let response = RegistrationResponse::parse(&recorded["enrol"].to_string()).expect("parses");
-    let mut stored = stored(verify_registration(&party, &asked, &response).expect("registers"));
-    for answer in recorded["uses"].as_array().expect("uses") {
-        let response = AuthenticationResponse::parse(&answer.to_string()).expect("parses");
-        // Nothing was listed: the answer names the account.
-        let used = verify_authentication(&party, &asked, &[], &stored, &response).expect("signs in");
-        assert!(used.counter > stored.counter && used.user_verified);
-        stored.counter = used.counter;
-        // The same answer once more.
-        assert_eq!(verify_authentication(&party, &asked, &[], &stored, &response), Err(PasskeyError::CounterStood));
-    }
-}
-
-// ---- An authenticator, and a browser around it -----------------------------------------------------------------------
-
 /// What it says can be set; by default all of it is true.
 struct Authenticator {
     key: Ed25519KeyPair,
+    id: Vec<u8>,
     flags: u8,
     counter: u32,
     party: &'static str,
@@ -222,6 +76,7 @@ impl Authenticator {
     fn new() -> Authenticator {
         Authenticator {
             key: Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("a key"),
+            id: b"id-1".to_vec(),
             flags: PRESENT | VERIFIED,
             counter: 0,
             party: "example.org",
@@ -258,8 +113,9 @@ impl Authenticator {
 
     fn register(&self) -> Value {
         let cose = self.cose.clone().unwrap_or_else(|| ed25519(self.key.public_key().as_ref()));
-        let data = self.data(self.flags | 64, &[&[0; 16][..], &[0, 4], b"id-1", &cose].concat());
-        registration(b"id-1", &self.client_data("webauthn.create"), &attestation_object(&data))
+        let length = (self.id.len() as u16).to_be_bytes();
+        let data = self.data(self.flags | 64, &[&[0; 16][..], &length, &self.id, &cose].concat());
+        registration(&self.id, &self.client_data("webauthn.create"), &attestation_object(&data))
     }
 
     fn sign(&self) -> Value {
@@ -447,6 +303,30 @@ fn odd_keys_are_refused() {
     }
 }
 
+/// MFA-07: an id is neither nothing nor longer than the specification allows.
+#[test]
+fn an_id_has_its_bounds() {
+    for (length, taken) in [(0, false), (1, true), (1023, true), (1024, false)] {
+        let authenticator = Authenticator::with(|authenticator| authenticator.id = vec![7; length]);
+        assert_eq!(register(&asked(UserVerification::Required), &authenticator.register()).is_ok(), taken, "{length}");
+    }
+}
+
+/// INP-01: of two statements neither is believed.
+#[test]
+fn an_object_says_everything_once() {
+    let authenticator = Authenticator::new();
+    let credential = [&[0; 16][..], &[0, 4], b"id-1", &ed25519(authenticator.key.public_key().as_ref())].concat();
+    let data = authenticator.data(PRESENT | VERIFIED | 64, &credential);
+    let said = [b"\x68authData\x59", &(data.len() as u16).to_be_bytes()[..], &data].concat();
+    let judge = |object: &[u8]| {
+        let answer = registration(b"id-1", &authenticator.client_data("webauthn.create"), object);
+        register(&asked(UserVerification::Required), &answer).map(|_| ())
+    };
+    assert_eq!(judge(&[&[0xa1], &said[..]].concat()), Ok(()));
+    assert_eq!(judge(&[&[0xa2], &said[..], &said].concat()), Err(PasskeyError::Malformed));
+}
+
 /// Extensions that nobody asked for are read over; what is no extension is not.
 #[test]
 fn unasked_extensions_are_read_over() {
@@ -498,8 +378,6 @@ proptest! {
         prop_assert!(register(&asked, &registration(b"id-1", &client_data, &cose)).is_err());
     }
 }
-
-// ---- What the browser is asked ----------------------------------------------------------------------------------------
 
 #[test]
 fn the_options_ask_for_what_is_judged() {
