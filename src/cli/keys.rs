@@ -43,7 +43,7 @@ pub fn run(config: &Config, command: &Command) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime cannot start")?;
     let now = SystemClock.now();
     runtime.block_on(async {
-        let opened = Database::open(&config.data_dir.join(ACCOUNTS_FILE)).await;
+        let opened = Database::open(&config.data_dir.join(ACCOUNTS_FILE), config.store.synchronous).await;
         let database = opened.context("the database of accounts cannot be opened")?;
         let (rows, as_json) = match command {
             Command::List { json } => (signing_key::all(&database).await.context("the keys cannot be read")?, *json),

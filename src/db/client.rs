@@ -32,11 +32,14 @@ pub enum Scope {
     /// Forgive wrong codes.
     #[serde(rename = "failures:release")]
     Release,
+    /// Ask what access tokens are worth.
+    #[serde(rename = "tokens:introspect")]
+    Introspect,
 }
 
 impl Scope {
     /// Every scope: what a key gets when none is named.
-    pub const ALL: [Scope; 3] = [Scope::Write, Scope::Read, Scope::Release];
+    pub const ALL: [Scope; 4] = [Scope::Write, Scope::Read, Scope::Release, Scope::Introspect];
 
     /// The name as it appears outside.
     pub fn as_str(self) -> &'static str {
@@ -44,6 +47,7 @@ impl Scope {
             Scope::Write => "verifications:write",
             Scope::Read => "verifications:read",
             Scope::Release => "failures:release",
+            Scope::Introspect => "tokens:introspect",
         }
     }
 

@@ -38,6 +38,25 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for StrictJson<T> {
     }
 }
 
+/// The same, or nothing at all.
+pub struct OptionalJson<T>(pub T);
+
+impl<T: DeserializeOwned + Default> FromRequest<Arc<App>> for OptionalJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        let is_json = is_json(request.headers());
+        let bytes = body(request, app).await?;
+        if bytes.is_empty() {
+            return Ok(OptionalJson(T::default()));
+        }
+        if !is_json {
+            return Err(Problem::new(ProblemCode::UnsupportedMediaType).detail("Send Content-Type: application/json."));
+        }
+        parse_json(&bytes).map(OptionalJson)
+    }
+}
+
 /// The whole body, if it is short enough and comes soon enough: within two thirds of the time for the whole request.
 pub async fn body(request: Request, app: &App) -> Result<bytes::Bytes, Problem> {
     let time = app.request_timeout * 2 / 3;
@@ -75,10 +94,19 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     Ok(parsed)
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// Whether the body says that it is JSON.
+pub fn is_json(headers: &HeaderMap) -> bool {
+    content_type(headers).eq_ignore_ascii_case("application/json")
+}
+
+/// Whether the body says that it is a form.
+pub fn is_form(headers: &HeaderMap) -> bool {
+    content_type(headers).eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
+
+fn content_type(headers: &HeaderMap) -> &str {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("application/json")
+    kind.split(';').next().unwrap_or_default().trim()
 }
 
 /// Turns serde's words into ours: they name the field in backticks, and may repeat the value after "invalid type".

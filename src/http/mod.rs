@@ -1,7 +1,7 @@
 //! The faces of the server. They translate words and status codes, call the engine, and never decide.
 //!
 //! [`server`] accepts connections, [`frame`] is around every handler, [`problem`] is every failure; [`v1`] is the native
-//! API, [`tutorial`] the well-known tutorials' routes, [`dev`] the inbox, [`not_me`] the page behind a mail's link,
+//! API, [`login`] what people sign in with, [`tutorial`] the well-known tutorials' routes, [`dev`] the inbox, [`not_me`] the page behind a mail's link,
 //! [`operation`] health and metrics.
 
 pub mod dev;
@@ -30,8 +30,12 @@ use problem::{Problem, ProblemCode};
 
 /// Every public route.
 pub fn public(app: &Arc<App>) -> Router {
-    let (v1, openapi) = v1::router();
-    let mut router = v1.merge(openapi::router(openapi)).merge(operation::health()).merge(page::router()).merge(webhooks::router());
+    let mut described = v1::router();
+    if app.accounts.is_some() {
+        described = described.merge(login::json::router(app));
+    }
+    let (described, openapi) = described.split_for_parts();
+    let mut router = described.merge(openapi::router(openapi)).merge(operation::health()).merge(page::router()).merge(webhooks::router());
     if app.login_pages.is_some() {
         router = router.merge(login::pages::handlers::router());
     }
@@ -39,12 +43,12 @@ pub fn public(app: &Arc<App>) -> Router {
         router = router.merge(not_me::router());
     }
     if app.tutorial_api {
-        router = router.merge(tutorial::router());
+        router = router.merge(tutorial::router(app.accounts.is_some()));
     }
     if app.inbox.is_some() {
         router = router.merge(dev::router());
     }
-    finish(router, app)
+    finish(router, app).layer(middleware::from_fn_with_state(Arc::clone(app), login::origin::share))
 }
 
 /// The admin listener's routes.

@@ -10,7 +10,7 @@ use axum::routing::get;
 use serde_json::Value;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 
 use crate::app::App;
 use crate::http::page::{ApiDocsPage, DocField, DocOperation, DocResponse, DocSchema};
@@ -28,6 +28,8 @@ pub fn frame() -> OpenApi {
         servers((url = "/", description = "This server")),
         tags(
             (name = "Verifications", description = "One code, from start to its end."),
+            (name = "Sign-in", description = "People, from their registration to their session. In production: `[accounts] enabled`."),
+            (name = "Account", description = "What people who are signed in do with their account."),
             (name = "Operation", description = "For whoever helps people who are stuck."),
         ),
     )]
@@ -38,6 +40,11 @@ pub fn frame() -> OpenApi {
     scheme.description = Some("A client's key (`csk_…`), from `countersign client create`.".into());
     let components = openapi.components.get_or_insert_default();
     components.add_security_scheme("client_key", SecurityScheme::Http(scheme));
+    let mut scheme = Http::new(HttpAuthScheme::Bearer);
+    scheme.description = Some("A person's access token, from a sign-in.".into());
+    components.add_security_scheme("access_token", SecurityScheme::Http(scheme));
+    let cookie = ApiKeyValue::with_description("countersign_session", "A person's session (over TLS: `__Host-countersign_session`).");
+    components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     openapi
 }
 

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::account::AccountError;
+use crate::account::password::HashError;
 use crate::account::token::TokenError;
 use crate::clock::seconds_rounded_up;
 use crate::verification::limit::{self, Limited};
@@ -287,9 +288,9 @@ impl From<StoreError> for Problem {
 impl From<AccountError> for Problem {
     fn from(error: AccountError) -> Problem {
         let wait = match &error {
-            AccountError::Busy(_) => Some(2),
+            AccountError::Hash(HashError::Busy) => Some(2),
             AccountError::Database(_) | AccountError::Store(_) | AccountError::Token(TokenError::Database(_)) => Some(1),
-            AccountError::Row(_) | AccountError::Token(_) => None,
+            AccountError::Row(_) | AccountError::Token(_) | AccountError::Hash(_) => None,
         };
         let cause = Some(error.to_string());
         match wait {

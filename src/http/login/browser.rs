@@ -85,6 +85,8 @@ fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
 pub struct Browser {
     /// For the services.
     pub visitor: Visitor,
+    /// The session that it had until now, good or not.
+    pub session: Option<SecretToken>,
     /// A sign-in or a confirmation under way.
     pub flow: Option<SecretToken>,
     /// A reset under way.
@@ -114,7 +116,8 @@ impl FromRequestParts<Arc<App>> for Browser {
             browser: Cookie::Browser.of(headers, app),
             locale: locale.unwrap_or_else(|| Arc::clone(&accounts.engine.policy(&accounts.settings.service).locale)),
         };
-        Ok(Browser { visitor, flow: Cookie::Flow.of(headers, app), reset: Cookie::Reset.of(headers, app) })
+        let cookie = |cookie: Cookie| cookie.of(headers, app);
+        Ok(Browser { visitor, session: cookie(Cookie::Session), flow: cookie(Cookie::Flow), reset: cookie(Cookie::Reset) })
     }
 }
 

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::HeaderMap;
 use axum::routing::post;
 use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
@@ -14,9 +15,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::http::extract::Peer;
+use crate::http::extract::{Peer, body};
 use crate::http::problem::{Problem, ProblemCode};
-use crate::http::tutorial::{Refusal, Shape, caller, read, send};
+use crate::http::tutorial::{Refusal, Shape, caller, parse, read, send};
 use crate::secret::Code;
 use crate::verification::engine::Verdict;
 use crate::verification::request::Which;
@@ -24,9 +25,14 @@ use crate::verification::request::Which;
 /// What its codes are good for.
 const PURPOSE: &str = "gateway";
 
-/// The two routes.
-pub fn router() -> Router<Arc<App>> {
-    Router::new().route("/auth/send-otp", post(send_otp)).route("/auth/verify-otp", post(verify_otp))
+/// The first route.
+pub fn sending() -> Router<Arc<App>> {
+    Router::new().route("/auth/send-otp", post(send_otp))
+}
+
+/// The second, where nobody else answers on its path.
+pub fn verifying() -> Router<Arc<App>> {
+    Router::new().route("/auth/verify-otp", post(verify_otp))
 }
 
 #[derive(Deserialize)]
@@ -48,13 +54,14 @@ struct VerifyOtp {
     code: String,
 }
 
+/// The verdict.
 #[derive(Serialize)]
-struct Verified {
+pub struct Verified {
     verified: bool,
 }
 
 /// `{"error","code"}`: a sentence that never changes, and the code of docs/errors.md; `detail` where there is more to say.
-struct Error;
+pub struct Error;
 
 impl Shape for Error {
     fn body(problem: &Problem) -> Value {
@@ -79,8 +86,14 @@ async fn verify_otp(
     Extension(peer): Extension<Peer>,
     request: Request,
 ) -> Result<Json<Verified>, Refusal<Error>> {
-    let caller = caller(&app, peer, request.headers());
-    let given: VerifyOtp = read(request, &app).await?;
+    let headers = request.headers().clone();
+    verify(&app, peer, &headers, &body(request, &app).await?).await
+}
+
+/// The second route, from a body that was read: where people sign in by JSON, they use the same path.
+pub async fn verify(app: &App, peer: Peer, headers: &HeaderMap, bytes: &[u8]) -> Result<Json<Verified>, Refusal<Error>> {
+    let caller = caller(app, peer, headers);
+    let given: VerifyOtp = parse(headers, bytes)?;
     let verified = |verified| Ok(Json(Verified { verified }));
     let Ok(code) = Code::parse(given.code.trim()) else { return verified(false) };
     // What is no id is an unknown one, and counts for the address like one.

@@ -5,7 +5,7 @@
 //! failures in its own shape, and its codes are good for its own routes only (OTP-05).
 
 mod express;
-mod gateway;
+pub mod gateway;
 
 use std::sync::Arc;
 
@@ -15,8 +15,9 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 
+use crate::account::AccountError;
 use crate::app::App;
-use crate::http::extract::{Peer, body, client_address, parse_json};
+use crate::http::extract::{Peer, body, client_address, is_form, parse_json};
 use crate::http::problem::{Problem, ProblemCode};
 use crate::verification::engine::Started;
 use crate::verification::model::Delivery;
@@ -24,9 +25,10 @@ use crate::verification::policy::DEFAULT_SERVICE;
 use crate::verification::request::{Caller, StartRequest};
 use crate::verification::store::{Snapshot, StoreError};
 
-/// Every tutorial's routes.
-pub fn router() -> Router<Arc<App>> {
-    express::router().merge(gateway::router())
+/// Every tutorial's routes. `with_people`: `/auth/verify-otp` is theirs, and they pass on what is meant for the gateway.
+pub fn router(with_people: bool) -> Router<Arc<App>> {
+    let router = express::router().merge(gateway::sending());
+    if with_people { router } else { router.merge(gateway::verifying()) }
 }
 
 /// Nobody with a key: the address is all that is known.
@@ -41,17 +43,20 @@ fn caller(app: &App, peer: Peer, headers: &HeaderMap) -> Caller {
 
 /// JSON or a form, as apps of this kind take both. Fields that nobody asked for are their own business.
 async fn read<T: DeserializeOwned>(request: Request, app: &App) -> Result<T, Problem> {
-    let kind = request.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    let bytes = body(request, app).await?;
-    if kind.starts_with("application/x-www-form-urlencoded") {
+    let headers = request.headers().clone();
+    parse(&headers, &body(request, app).await?)
+}
+
+fn parse<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, Problem> {
+    if is_form(headers) {
         let wrong = || Problem::new(ProblemCode::InvalidBody).detail("The form lacks a field of this request, or has one twice.");
-        return axum::extract::Query::<T>::try_from_uri(&form_uri(&bytes).ok_or_else(wrong)?).map(|form| form.0).map_err(|_| wrong());
+        return axum::extract::Query::<T>::try_from_uri(&form_uri(bytes).ok_or_else(wrong)?).map(|form| form.0).map_err(|_| wrong());
     }
-    parse_json(&bytes)
+    parse_json(bytes)
 }
 
 /// A form's body has the syntax of a query.
-fn form_uri(bytes: &[u8]) -> Option<axum::http::Uri> {
+pub fn form_uri(bytes: &[u8]) -> Option<axum::http::Uri> {
     format!("/?{}", std::str::from_utf8(bytes).ok()?).parse().ok()
 }
 
@@ -79,13 +84,13 @@ async fn send(app: &App, caller: &Caller, to: String, purpose: &str, field: &'st
 }
 
 /// A failure that its tutorial words in its own shape.
-trait Shape {
+pub trait Shape {
     /// The body.
     fn body(problem: &Problem) -> serde_json::Value;
 }
 
 /// A failure in the shape of `S`.
-struct Refusal<S> {
+pub struct Refusal<S> {
     problem: Problem,
     shape: std::marker::PhantomData<S>,
 }
@@ -98,6 +103,12 @@ impl<S> From<Problem> for Refusal<S> {
 
 impl<S> From<StoreError> for Refusal<S> {
     fn from(error: StoreError) -> Refusal<S> {
+        Problem::from(error).into()
+    }
+}
+
+impl<S> From<AccountError> for Refusal<S> {
+    fn from(error: AccountError) -> Refusal<S> {
         Problem::from(error).into()
     }
 }

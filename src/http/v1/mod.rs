@@ -6,15 +6,13 @@ mod write;
 
 use std::sync::Arc;
 
-use axum::Router;
-use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
 
 /// The routes, and their description.
-pub fn router() -> (Router<Arc<App>>, OpenApi) {
+pub fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(crate::http::openapi::frame())
         .routes(routes!(write::start, read::list))
         .routes(routes!(read::get))
@@ -23,5 +21,4 @@ pub fn router() -> (Router<Arc<App>>, OpenApi) {
         .routes(routes!(write::resend))
         .routes(routes!(write::cancel))
         .routes(routes!(write::release))
-        .split_for_parts()
 }
