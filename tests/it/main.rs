@@ -7,6 +7,7 @@
 //! - [`actors`]: who takes part: a client with a key, a stranger without one, and the inbox
 //! - [`upstream`]: a provider's API on loopback
 //! - [`stand_in`]: providers, as `countersign dev-provider` plays them
+//! - [`tab`]: a browser's tab that sends the forms that it reads
 //! - [`wire`] and [`raw`]: HTTP as it should be spoken, and bytes as an attacker sends them
 //! - [`sample`]: a provider, or a message, without a server around it
 //!
@@ -35,6 +36,7 @@
 //! - [`twilio_verify`], [`startmessaging`]: providers that make the codes; [`messengers`]: WhatsApp and Telegram
 //! - [`prism`]: what we send to Twilio, against Twilio's own definitions (`./test prism`)
 //! - [`sign_in`], [`sign_in_walks`]: people and their sessions, at the services' own doors
+//! - [`login_pages`]: the pages that people sign in with
 //! - [`snapshots`]: every JSON body, as it is
 //! - [`architecture`]: who may use what, read from the sources
 
@@ -47,6 +49,7 @@ mod binary;
 mod raw;
 mod sample;
 mod stand_in;
+mod tab;
 mod upstream;
 mod wire;
 
@@ -70,6 +73,7 @@ mod keys;
 mod kill;
 mod lifecycle;
 mod listing;
+mod login_pages;
 mod messengers;
 mod neighbours;
 mod not_me;

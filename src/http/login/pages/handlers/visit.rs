@@ -18,7 +18,7 @@ use crate::account::secret_token::SecretToken;
 use crate::account::sessions::{Current, SignedIn};
 use crate::app::App;
 use crate::clock::seconds_rounded_up;
-use crate::http::login::browser::{Browser, Cookie, SetCookies};
+use crate::http::login::browser::{Browser, SetCookies};
 use crate::http::login::pages::frame::{Frame, Notice};
 use crate::http::problem::{Problem, ProblemCode};
 use crate::verification::limit::{Limited, is_permanent};
@@ -49,9 +49,8 @@ impl FromRequestParts<Arc<App>> for Visit {
         let (Some(accounts), Some(pages)) = (&app.accounts, &app.login_pages) else { return Err(Problem::new(ProblemCode::NotFound)) };
         let browser = Browser::from_request_parts(parts, app).await?;
         let is_new = browser.visitor.browser.is_none();
-        let Browser { visitor, flow, reset } = browser.known(app);
+        let Browser { visitor, flow, reset, session } = browser.known(app);
         let csrf = visitor.browser.as_ref().map(|browser| form_token(accounts, browser)).unwrap_or_default();
-        let session = Cookie::Session.of(&parts.headers, app);
         let (app, accounts, pages) = (Arc::clone(app), Arc::clone(accounts), Arc::clone(pages));
         Ok(Visit { app, accounts, visitor, flow, reset, session, pages, is_new, csrf })
     }

@@ -1,5 +1,6 @@
 //! What a page says about a rule that a field breaks.
 
+use crate::account::password::policy;
 use crate::account::settings::{AccountSettings, SecondFactor};
 use crate::http::login::pages::frame::Invalid;
 
@@ -8,10 +9,11 @@ const PASSWORD_MAX: usize = 256;
 
 /// Fewest characters of a password.
 pub fn password_min(settings: &AccountSettings) -> u32 {
-    match settings.second_factor {
-        SecondFactor::Required => 8,
-        SecondFactor::WhenEnrolled => 15,
-    }
+    let least = match settings.second_factor {
+        SecondFactor::Required => policy::WITH_SECOND_FACTOR_MIN_CHARS,
+        SecondFactor::WhenEnrolled => policy::ALONE_MIN_CHARS,
+    };
+    u32::try_from(least).unwrap_or(u32::MAX)
 }
 
 /// What is wrong with a new password that was refused.
