@@ -306,8 +306,11 @@ impl Accounts {
         state: &mut State,
         proof: Proof,
     ) -> Result<Option<(Flow, Judged)>, AccountError> {
-        let Some(asked) = state.asked.clone() else { return Ok(Some((flow, Judged::Wrong))) };
-        if let (Proof::Code(code), Some(verification)) = (&proof, asked.verification) {
+        // None where no code could be sent: paper does all the same.
+        let asked = state.asked.clone();
+        if let (Proof::Code(code), Some(asked)) = (&proof, &asked)
+            && let Some(verification) = asked.verification
+        {
             let judged = self.check_code(visitor, verification, SIGN_IN, code, asked.method).await?;
             return Ok(Some((flow, judged)));
         }
@@ -321,11 +324,11 @@ impl Accounts {
         }
         let flow = Flow { revision: flow.revision + 1, ..flow };
         let judged = match proof {
-            Proof::Code(code) if asked.method == Method::Totp => self.judge_totp(account, &code).await?,
+            Proof::Code(code) if asked.as_ref().is_some_and(|asked| asked.method == Method::Totp) => self.judge_totp(account, &code).await?,
             Proof::Code(_) => Judged::Wrong,
             Proof::RecoveryCode(code) => self.judge_recovery_code(visitor, account, &code).await?,
-            Proof::Passkey(answer) => match &asked.challenge {
-                Some(challenge) => self.judge_passkey(account, challenge, &answer).await?,
+            Proof::Passkey(answer) => match asked.and_then(|asked| asked.challenge) {
+                Some(challenge) => self.judge_passkey(account, &challenge, &answer).await?,
                 None => Judged::Wrong,
             },
         };

@@ -20,6 +20,8 @@ pub struct VerifyPage<'a> {
     pub hidden: &'a [(&'a str, &'a str)],
     /// What is asked for.
     pub way: Way<'a>,
+    /// Whether something waits to be shown: no code could be sent where this is false, and there is nothing to type.
+    pub is_asked: bool,
     /// What is wrong with `code`.
     pub error: Option<Invalid>,
     /// Seconds until another code can be asked for; none where no code is sent, or no other may be.

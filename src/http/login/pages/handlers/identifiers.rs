@@ -134,6 +134,7 @@ impl Shown<'_> {
             path: CONFIRM_IDENTIFIER,
             hidden: &[("identifier", &id)],
             way: Way { method, address: &self.identifier.value },
+            is_asked: true,
             error: self.error,
             resend_in: Some(seconds_rounded_up(visit.accounts.clock.now().until(self.resend_after))),
             passkey: None,

@@ -16,6 +16,7 @@ use crate::http::login::browser::SetCookies;
 use crate::http::login::pages::code::{VERIFY, VerifyPage};
 use crate::http::login::pages::frame::{Invalid, Notice, Way};
 use crate::http::problem::Problem;
+use crate::verification::limit::is_permanent;
 
 /// How a step is shown.
 #[derive(Clone, Copy)]
@@ -81,13 +82,18 @@ pub async fn show_step(visit: &Visit, step: Step, view: StepView<'_>) -> Result<
         Some(NotSent::Impossible) => (StatusCode::UNPROCESSABLE_ENTITY, Some(Notice::CodeNotSent)),
         None => (view.status, view.notice),
     };
+    let left = match &step.not_sent {
+        Some(NotSent::Limited(limited)) if !is_permanent(limited.retry_after) => limited.retry_after,
+        _ => visit.accounts.clock.now().until(step.resend_after),
+    };
     let page = VerifyPage {
         frame: visit.frame(notice),
         path: view.path,
         hidden: view.hidden,
         way: Way { method, address: address.as_deref().unwrap_or_default() },
+        is_asked: step.method.is_some(),
         error: view.error,
-        resend_in: method.channel().map(|_| seconds_rounded_up(visit.accounts.clock.now().until(step.resend_after))),
+        resend_in: method.channel().map(|_| seconds_rounded_up(left)),
         passkey: passkey.as_deref(),
         others: &others,
         may_remember: view.signs_in && !visit.accounts.settings.remember_browser.is_zero(),
