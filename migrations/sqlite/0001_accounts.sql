@@ -131,7 +131,7 @@ CREATE TABLE signing_key (
     created_at BIGINT NOT NULL,
     -- Signs from then on; published before.
     active_at BIGINT NOT NULL,
-    -- Published until then; none while it signs.
+    -- Published until then; none until there is a successor.
     retired_at BIGINT
 );
 

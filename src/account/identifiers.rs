@@ -153,7 +153,7 @@ impl Accounts {
             Judged::Right(_) => {}
             Judged::Wrong => return Ok(IdentifierProved::Wrong),
             Judged::Limited(limited) => return Ok(IdentifierProved::Limited(limited)),
-            Judged::NotJudged => return Ok(IdentifierProved::NotJudged),
+            Judged::Unanswered => return Ok(IdentifierProved::NotJudged),
         }
         self.tables.end_flow(&flow.token_hash).await?;
         let destination = self.stored_destination(&identifier.value)?;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::account::model::{IdentifierKind, Visitor};
 use crate::account::notice::Notice;
-use crate::account::password::{Password, policy};
 use crate::account::settings::SecondFactor;
 use crate::account::{AccountError, Accounts};
 use crate::db::accounts::{NewAccount, Registering};
+use crate::verification::destination::Destination;
 use crate::verification::limit::{LimitName, Limited, Rule, Take};
 use crate::verification::model::Channel;
 use crate::verification::prepare::ip_key;
@@ -31,6 +31,9 @@ pub struct Registration {
     pub password: String,
 }
 
+/// A number or address that somebody names as theirs.
+type Claim = (IdentifierKind, Destination);
+
 /// What came of it.
 #[derive(Debug)]
 pub enum Registered {
@@ -51,7 +54,7 @@ impl Accounts {
             Ok(checked) => checked,
             Err(invalid) => return Ok(Registered::Invalid(invalid)),
         };
-        let (full_name, claims, password) = checked;
+        let (full_name, claims) = checked;
         let now = self.now();
         let take = Take {
             key: LimitName::IpRegistrations.key(&[&ip_key(visitor.ip)]),
@@ -61,7 +64,12 @@ impl Accounts {
         if let Err(limited) = self.engine.store.take(vec![take], now).await? {
             return Ok(Registered::Limited(limited));
         }
-        let password = self.hasher.hash(password).await?;
+        let mut own_words: Vec<_> = claims.iter().map(|(_, destination)| destination.canonical().to_owned()).collect();
+        own_words.push(full_name.clone());
+        let password = match self.acceptable(&wanted.password, own_words).await? {
+            Ok(password) => self.hasher.hash(password).await?,
+            Err(invalid) => return Ok(Registered::Invalid(invalid)),
+        };
         let id = self.new_id(now);
         let identifiers = claims.iter().map(|(kind, destination)| (self.new_id(now), *kind, destination.canonical().to_owned())).collect();
         let new = NewAccount { id, full_name, locale: visitor.locale.to_string(), password: Some(password), identifiers };
@@ -83,11 +91,8 @@ impl Accounts {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "three values that go nowhere else")]
-    fn check(
-        &self,
-        wanted: &Registration,
-    ) -> Result<(String, Vec<(IdentifierKind, crate::verification::Destination)>, Password), InvalidField> {
+    /// The full name, and what is claimed.
+    fn check(&self, wanted: &Registration) -> Result<(String, Vec<Claim>), InvalidField> {
         let full_name = full_name(&wanted.full_name)?;
         let mut claims = Vec::new();
         for (kind, field, input) in [(IdentifierKind::Phone, "phone", &wanted.phone), (IdentifierKind::Email, "email", &wanted.email)] {
@@ -109,20 +114,16 @@ impl Accounts {
                 "cannot be sent codes here",
             ));
         }
-        let password = Password::parse(&wanted.password)?;
-        let mut own_words: Vec<&str> = claims.iter().map(|(_, destination)| destination.canonical()).collect();
-        own_words.push(&full_name);
-        policy::acceptable(&password, self.settings.second_factor == SecondFactor::Required, &own_words)?;
-        Ok((full_name, claims, password))
+        Ok((full_name, claims))
     }
 
     /// Whether a provider serves a channel that reaches it.
-    pub(super) fn reaches(&self, destination: &crate::verification::Destination) -> bool {
+    pub(super) fn reaches(&self, destination: &Destination) -> bool {
         Channel::ALL.into_iter().any(|channel| self.serves(channel, destination))
     }
 
     /// Whether a provider serves that channel there.
-    pub(super) fn serves(&self, channel: Channel, destination: &crate::verification::Destination) -> bool {
+    pub(super) fn serves(&self, channel: Channel, destination: &Destination) -> bool {
         channel.reaches(destination)
             && (channel != Channel::Email || self.settings.email_codes)
             && self.engine.courier.code_maker(channel, destination.country()).is_some()

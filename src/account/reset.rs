@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::account::model::{Account, Identifier, Method, Visitor};
 use crate::account::notice::Notice;
-use crate::account::password::{Password, policy};
+use crate::account::password::Password;
 use crate::account::second_factor::Judged;
 use crate::account::secret_token::SecretToken;
 use crate::account::sessions::Current;
@@ -135,7 +135,7 @@ impl Accounts {
     pub async fn reset(&self, visitor: &Visitor, token: &SecretToken, code: &str, password: &str) -> Result<Reset, AccountError> {
         let now = self.now();
         // The rules for passwords are the same for everybody, and the code is not used up by breaking one.
-        let password = match self.acceptable(password, None) {
+        let password = match self.acceptable(password, Vec::new()).await? {
             Ok(password) => password,
             Err(invalid) => return Ok(Reset::Invalid(invalid)),
         };
@@ -146,7 +146,7 @@ impl Accounts {
             Judged::Right(_) => {}
             Judged::Wrong => return Ok(Reset::Wrong),
             Judged::Limited(limited) => return Ok(Reset::Limited(limited)),
-            Judged::NotJudged => return Ok(Reset::NotJudged),
+            Judged::Unanswered => return Ok(Reset::NotJudged),
         }
         if !self.tables.end_flow(&flow.token_hash).await? {
             return Ok(Reset::Ended);
@@ -173,7 +173,7 @@ impl Accounts {
         if !self.is_fresh(current) {
             return Ok(Changed::NotFresh);
         }
-        let password = match self.acceptable(password, Some(&current.account)) {
+        let password = match self.acceptable(password, vec![current.account.full_name.clone()]).await? {
             Ok(password) => password,
             Err(invalid) => return Ok(Changed::Invalid(invalid)),
         };
@@ -186,10 +186,12 @@ impl Accounts {
         Ok(Changed::Done)
     }
 
-    fn acceptable(&self, password: &str, account: Option<&Account>) -> Result<Password, InvalidField> {
-        let password = Password::parse(password)?;
-        let own_words: Vec<_> = account.map(|account| account.full_name.as_str()).into_iter().collect();
-        policy::acceptable(&password, self.settings.second_factor == SecondFactor::Required, &own_words)?;
-        Ok(password)
+    pub(super) async fn acceptable(&self, password: &str, own_words: Vec<String>) -> Result<Result<Password, InvalidField>, AccountError> {
+        let password = match Password::parse(password) {
+            Ok(password) => password,
+            Err(invalid) => return Ok(Err(invalid)),
+        };
+        let with_second_factor = self.settings.second_factor == SecondFactor::Required;
+        Ok(self.hasher.acceptable(&password, with_second_factor, own_words).await?.map(|()| password))
     }
 }

@@ -57,7 +57,8 @@ pub(super) enum Judged {
     Right(Vec<String>),
     Wrong,
     Limited(Limited),
-    NotJudged,
+    /// Whoever made the code could not be asked.
+    Unanswered,
 }
 
 impl Accounts {
@@ -263,7 +264,7 @@ impl Accounts {
         match judged {
             Judged::Wrong => Ok(Proved::Wrong),
             Judged::Limited(limited) => Ok(Proved::Limited(limited)),
-            Judged::NotJudged => Ok(Proved::NotJudged),
+            Judged::Unanswered => Ok(Proved::NotJudged),
             Judged::Right(added) => {
                 state.proven.extend(added);
                 self.go_on(visitor, &account, flow, state, remember).await
@@ -348,7 +349,7 @@ impl Accounts {
         Ok(match self.engine.check(&self.caller(visitor), Which::IdFor { id: verification, purpose }, &code).await? {
             Verdict::Judged(checked) if checked.valid => Judged::Right(vec![reference(method).to_owned()]),
             Verdict::Limited(limited) => Judged::Limited(limited),
-            Verdict::NotJudged => Judged::NotJudged,
+            Verdict::NotJudged => Judged::Unanswered,
             _ => Judged::Wrong,
         })
     }
@@ -396,7 +397,7 @@ impl Accounts {
             return Ok(None);
         }
         self.forgive(visitor, account).await?;
-        if !is_known {
+        if !is_known && self.settings.sign_in_notices {
             self.tell(account, Notice::SignInFromNewBrowser(visitor.ip), None).await?;
         }
         Ok(Some(SignedIn { token, session, account: account.clone() }))

@@ -42,6 +42,8 @@ pub struct AccountSettings {
     pub email_codes: bool,
     /// How long a browser may be remembered; zero: never (MFA-08).
     pub remember_browser: Duration,
+    /// Whether people are told of a sign-in from a browser that never was seen with their account.
+    pub sign_in_notices: bool,
     /// Of a session with one factor (NIST SP 800-63B 2.1.3).
     pub session_aal1: SessionLife,
     /// Of a session with two (NIST SP 800-63B 2.2.3).
@@ -72,6 +74,7 @@ impl Default for AccountSettings {
             passwordless: false,
             email_codes: true,
             remember_browser: Duration::ZERO,
+            sign_in_notices: false,
             session_aal1: SessionLife { whole: 30 * DAY, idle: 14 * DAY },
             session_aal2: SessionLife { whole: DAY, idle: HOUR },
             fresh: Duration::from_secs(600),

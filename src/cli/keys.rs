@@ -16,7 +16,6 @@ use crate::db::signing_key::{self, SigningKeyRow};
 use crate::secret::{Peppers, SystemEntropy};
 
 /// The database of accounts, in the data directory.
-const ACCOUNTS_FILE: &str = "accounts.db";
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -43,7 +42,7 @@ pub fn run(config: &Config, command: &Command) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime cannot start")?;
     let now = SystemClock.now();
     runtime.block_on(async {
-        let opened = Database::open(&config.data_dir.join(ACCOUNTS_FILE), config.store.synchronous).await;
+        let opened = Database::open(&config.accounts_database(), config.store.synchronous).await;
         let database = opened.context("the database of accounts cannot be opened")?;
         let (rows, as_json) = match command {
             Command::List { json } => (signing_key::all(&database).await.context("the keys cannot be read")?, *json),

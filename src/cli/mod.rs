@@ -6,6 +6,7 @@ mod client;
 mod config;
 mod dev_provider;
 mod doctor;
+mod import;
 mod keys;
 mod migrate;
 mod send;
@@ -58,6 +59,9 @@ enum Command {
     /// List and rotate the keys that sign access tokens
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Take over people and their passwords from another system
+    #[command(subcommand)]
+    Import(import::Command),
     /// Send a code through a running server, ask for it, and check it
     Send(send::Arguments),
     /// Show the texts of messages, with sample values
@@ -103,6 +107,7 @@ pub fn run(env_file_error: Option<String>) -> ExitCode {
         Command::Client(command) => load(config).and_then(|config| client::run(&config, &command)),
         Command::Keys(command) => load(config).and_then(|config| keys::run(&config, &command)),
         Command::Template(command) => load(config).and_then(|config| template::run(&config, &command)),
+        Command::Import(command) => load(config).and_then(|config| import::run(&config, &command)),
         Command::Send(arguments) => load(config).and_then(|config| send::run(&config, &arguments)),
         Command::Doctor(arguments) => doctor::run(config, &arguments),
         Command::DevProvider(arguments) => dev_provider::run(&arguments),

@@ -27,6 +27,8 @@ use crate::{db, telemetry};
 const REST: Duration = Duration::from_millis(200);
 /// The pause between two steps of it. A step is short, so that nobody waits long behind it.
 const BREATH: Duration = Duration::from_millis(25);
+/// How often ended sessions and flows are removed. They are dead before.
+const ACCOUNTS_EVERY: Duration = Duration::from_secs(600);
 /// The key that the first start in dev mode makes, in the data directory.
 pub const FIRST_KEY_FILE: &str = "first-client.key";
 
@@ -169,13 +171,19 @@ fn welcome(config: &Config, from: &Senders, url: &str, admin: &str, first_key: O
 }
 
 async fn sweep(app: Arc<App>, clock: Arc<dyn Clock>, retention: Duration, mut stopping: watch::Receiver<bool>) {
-    let mut pause = REST;
+    let (mut pause, mut accounts_swept_at) = (REST, clock.now());
     loop {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             _ = stopping.wait_for(|stopping| *stopping) => return,
         }
         let now = clock.now();
+        if let Some(accounts) = app.accounts.as_ref().filter(|_| now >= accounts_swept_at + ACCOUNTS_EVERY) {
+            accounts_swept_at = now;
+            if let Err(error) = accounts.sweep(now).await {
+                tracing::warn!(%error, "housekeeping of accounts failed");
+            }
+        }
         pause = match app.engine.store.sweep(now - retention, now).await {
             Ok(0) => REST,
             Ok(_) => BREATH,

@@ -26,6 +26,15 @@ pub fn complain(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "countersign: {text}");
 }
 
+/// How far something has come, on a line that the next one overwrites. Only where somebody looks on.
+pub fn progress(text: &str) {
+    let mut err = std::io::stderr().lock();
+    if err.is_terminal() {
+        let _ = write!(err, "\r\u{1b}[K{text}");
+        let _ = err.flush();
+    }
+}
+
 /// Bold on a terminal, unless NO_COLOR is set.
 pub fn bold(text: &str) -> String {
     let colors = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

@@ -32,6 +32,8 @@ pub struct AccountsConfig {
     pub email_codes: bool,
     /// How long a browser may be remembered.
     pub remember_browser: DurationText,
+    /// Whether people hear of sign-ins from new browsers.
+    pub sign_in_notices: bool,
     /// Since the last proof, for changes that matter.
     pub fresh: DurationText,
     /// Life of sessions with one factor.
@@ -162,6 +164,7 @@ impl AccountsConfig {
             passwordless: self.passwordless,
             email_codes: self.email_codes,
             remember_browser: at_most("remember_browser", self.remember_browser, days(30), "a browser is no second factor for longer")?,
+            sign_in_notices: self.sign_in_notices,
             session_aal1: session("session_aal1", self.session_aal1, days(30), self.session_aal1_idle, days(30))?,
             session_aal2: session(
                 "session_aal2",

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod client;
 pub mod database;
+pub mod import;
 pub mod refresh_token;
 pub mod signing_key;
 

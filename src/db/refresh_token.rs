@@ -93,7 +93,7 @@ mod tests {
     impl Family {
         async fn new() -> Family {
             let directory = tempfile::tempdir().expect("a directory");
-            let database = Database::open(&directory.path().join("accounts.db")).await.expect("opens");
+            let database = Database::open(&directory.path().join("accounts.db"), crate::db::Synchronous::Normal).await.expect("opens");
             let account = "INSERT INTO account (id, full_name, locale, roles, status, password_changed_at, created_at) VALUES ('a', '', 'en', '', 'active', 0, 0)";
             sqlx::query(account).execute(database.pool()).await.expect("an account");
             let mut bytes = [0; 16];

@@ -96,10 +96,12 @@ export function startBrowser() {
 
 /**
  * Opens a page in a context of its own for as long as `use` runs. Console errors, uncaught exceptions, violations of the
- * content security policy, dialogs, failed requests and requests to other hosts fail the test.
+ * content security policy, dialogs, failed requests and requests to other hosts fail the test. A page of the status (or one
+ * of the statuses) `expectStatus` is no failed request.
  */
 export async function withPage(browser, server, options, use) {
   const { expectStatus = 200, ...rest } = options;
+  const expected = [expectStatus].flat();
   const context = await browser.newContext({
     baseURL: server.url, viewport: DESKTOP, locale: "en-GB", timezoneId: "UTC", permissions: ["clipboard-read", "clipboard-write"], ...rest,
   });
@@ -107,8 +109,8 @@ export async function withPage(browser, server, options, use) {
   const page = await context.newPage();
   const complaints = [];
   const isExpected = (message) => {
-    const expected = message.text().includes(`Failed to load resource: the server responded with a status of ${expectStatus}`);
-    return expectStatus >= 400 && expected && message.location().url === page.url();
+    const isRefusal = (status) => status >= 400 && message.text().includes(`Failed to load resource: the server responded with a status of ${status}`);
+    return expected.some(isRefusal) && message.location().url === page.url();
   };
   page.on("console", (message) => {
     if (["error", "warning"].includes(message.type()) && !isExpected(message)) complaints.push(`console: ${message.text()}`);
@@ -123,7 +125,7 @@ export async function withPage(browser, server, options, use) {
   });
   page.on("response", (response) => {
     const isPage = response.request().isNavigationRequest();
-    if (response.status() >= 400 && !(isPage && response.status() === expectStatus)) complaints.push(`${response.status()} for ${response.url()}`);
+    if (response.status() >= 400 && !(isPage && expected.includes(response.status()))) complaints.push(`${response.status()} for ${response.url()}`);
   });
   if (rest.javaScriptEnabled !== false) {
     await page.exposeFunction("complain", (text) => complaints.push(text));

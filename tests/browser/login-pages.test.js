@@ -15,9 +15,9 @@ import { DESKTOP, PHONE, assertAccessible, assertNoSidewaysScroll, screenshot, s
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
 const PAGES = path.join(ROOT, "target/login-pages");
 const KINDS = { ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8" };
-const CAN_WRITE = process.env.LOGIN_PAGES !== "written";
 
-if (CAN_WRITE) {
+// LOGIN_PAGES=written looks at what an earlier run has left.
+if (process.env.LOGIN_PAGES !== "written") {
   const one = ["test", "--locked", "--quiet", "--lib", "--", "--ignored", "--exact", "http::login::pages::samples::write_every_page"];
   execFileSync("cargo", one, { cwd: ROOT, stdio: ["ignore", "ignore", "inherit"] });
 }
@@ -66,15 +66,17 @@ after(async () => {
 });
 
 const LOOKS = [
-  { name: "desktop-light", viewport: DESKTOP, colorScheme: "light" },
-  { name: "desktop-dark", viewport: DESKTOP, colorScheme: "dark" },
-  { name: "phone-light", viewport: PHONE, colorScheme: "light" },
-  { name: "phone-dark", viewport: PHONE, colorScheme: "dark" },
+  { name: "desktop-light", locales: ["en"], viewport: DESKTOP, colorScheme: "light" },
+  { name: "desktop-dark", locales: ["en", "ar"], viewport: DESKTOP, colorScheme: "dark" },
+  { name: "phone-light", locales: ["en", "ar"], viewport: PHONE, colorScheme: "light" },
+  { name: "phone-dark", locales: ["en"], viewport: PHONE, colorScheme: "dark" },
 ];
+// All of these are one page with other words at its top: two of them tell whether it is good.
+const ALIKE = /^login-notice-(?!accountcreated|wait)/;
 
 async function walk(locale, options, use) {
   await withPage(browser, server, options, async (page) => {
-    for (const name of NAMES) {
+    for (const name of NAMES.filter((name) => !ALIKE.test(name))) {
       await page.goto(`/${locale}/${name}`);
       await page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = true)));
       await use(page, name);
@@ -82,8 +84,8 @@ async function walk(locale, options, use) {
   });
 }
 
-for (const locale of ["en", "ar"]) {
-  for (const { name: look, ...options } of LOOKS) {
+for (const { name: look, locales, ...options } of LOOKS) {
+  for (const locale of locales) {
     test(`every page, ${locale}, ${look}`, () =>
       walk(locale, options, async (page, name) => {
         const where = `${name}, ${locale}, ${look}`;
@@ -101,9 +103,9 @@ for (const locale of ["en", "ar"]) {
   }
 }
 
-// Long words are where a layout breaks; these are the languages that have the longest.
-for (const locale of ["de", "ru", "uk", "vi", "th", "ja", "he"]) {
-  test(`nothing to scroll sideways on a phone, ${locale}`, { skip: !readdirSync(PAGES).includes(locale) }, () =>
+// Long words are where a layout breaks.
+for (const locale of ["de", "ru", "th", "he"]) {
+  test(`nothing to scroll sideways on a phone, ${locale}`, () =>
     walk(locale, { viewport: PHONE }, (page, name) => assertNoSidewaysScroll(page, `${name}, ${locale}`)));
 }
 
@@ -128,7 +130,7 @@ test("without a script there is no dead button, and a form can be sent", () =>
     await page.goto("/en/verify");
     await page.keyboard.type("123 456");
     await page.keyboard.press("Enter");
-    await page.getByText("sent").waitFor();
+    await page.getByText("sent", { exact: true }).waitFor();
     assert.deepEqual(forms, [{ path: "/verify", fields: { csrf: 'sample"token', phone: "+4915112345678", code: "123 456" } }]);
     await page.goto("/en/verify");
     assert.ok(await page.getByRole("button", { name: "Send a new code" }).isEnabled());
@@ -189,7 +191,7 @@ test("a message's code fills itself in and is sent", () =>
       navigator.credentials.get = async (options) => (options.otp.transport.includes("sms") ? { code: "987654" } : null);
     });
     await page.goto("/en/verify");
-    await page.getByText("sent").waitFor();
+    await page.getByText("sent", { exact: true }).waitFor();
     assert.equal(forms[0].fields.code, "987654");
     await page.goto("/en/verify-totp");
     await page.waitForTimeout(200);

@@ -183,7 +183,9 @@ fn the_reference_is_true_and_complete() {
     let mut live = String::new();
     for line in DEFAULT_TOML.lines() {
         let bare = line.strip_prefix("# ").unwrap_or(line);
-        let is_setting = bare.split_once(" = ").is_some_and(|(name, _)| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
+        let is_setting = bare
+            .split_once(" = ")
+            .is_some_and(|(name, _)| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'));
         let is_section = bare.starts_with('[') && bare.ends_with(']') && !bare.contains(' ');
         if is_setting || is_section {
             live.push_str(bare);

@@ -30,7 +30,9 @@
 //! - [`slow`], [`protocol`], [`tls`], [`headers`], [`stop`]: the server's sockets
 //! - [`configuration`], [`cli`]: what an operator types
 //! - [`keys`]: the keys that sign access tokens, in one process and in several (TOK-07)
+//! - [`examples`]: services that verify our tokens (`./test examples`)
 //! - [`environment`]: the variables of systems that this one replaces
+//! - [`import`]: people who come from another system
 //! - [`inbox`]: what the dev inbox shows
 //! - [`kill`]: a server that dies in the middle of its work
 //! - [`twilio_verify`], [`startmessaging`]: providers that make the codes; [`messengers`]: WhatsApp and Telegram
@@ -63,10 +65,12 @@ mod delivery;
 mod destination_limits;
 mod dev_provider;
 mod environment;
+mod examples;
 mod failures;
 mod handover;
 mod headers;
 mod idempotency;
+mod import;
 mod inbox;
 mod input;
 mod keys;

@@ -93,7 +93,7 @@ async fn slow_ones_hold_up_nobody() {
 /// when nothing else is left to do, so nobody waits for them.
 #[tokio::test(start_paused = true)]
 async fn a_body_that_stalls_is_408() {
-    let app = TestApp::with("[server]\nheader_timeout = \"60s\"").await;
+    let app = TestApp::with("accounts.enabled = false\n[server]\nheader_timeout = \"60s\"").await;
     let mut raw = Raw::connect(app.address).await;
     raw.say("POST /verify-code HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"phoneNumber\":")
         .await;

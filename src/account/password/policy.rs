@@ -127,16 +127,16 @@ fn is_own(password: &str, own: &[String]) -> bool {
     for word in own {
         rest = rest.replace(word.as_str(), "");
     }
-    let digits: String = rest.chars().filter(char::is_ascii_digit).collect();
-    let only_digits = digits.len() == rest.len();
-    rest.len() < whole && (rest.chars().count() < OWN_REST_MIN_CHARS || only_digits)
+    let only_digits = rest.chars().all(|letter| letter.is_ascii_digit() || !letter.is_alphanumeric());
+    let letters = rest.chars().filter(|letter| letter.is_alphanumeric()).count();
+    rest.len() < whole && (letters < OWN_REST_MIN_CHARS || only_digits)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const OWN: [&str; 4] = ["Ann-Kathrin Leeuwen", "ann.leeuwen@mailbox.example", "+4915112345678", "Countersign"];
+    const OWN: [&str; 4] = ["Ann-Kathrin Leeuwen", "ann.leeuwen@mailbox.example", "+4915198761234", "Countersign"];
 
     fn refused(password: &str, with_second_factor: bool) -> Option<String> {
         acceptable(&Password::parse(password).expect("a password"), with_second_factor, &OWN).err().map(|error| error.to_string())
@@ -172,8 +172,8 @@ mod tests {
             "Ann-Kathrin1",
             "leeuwen2026",
             "ann.leeuwen@mailbox.example",
-            "015112345678",
-            "0151 12345678",
+            "015198761234",
+            "0151 98761234",
             "countersign123",
             "Countersign!",
         ] {

@@ -18,6 +18,7 @@ pub fn account() -> Account {
         roles: vec!["staff".into()],
         is_active: true,
         password: Some("$argon2id$hash".into()),
+        password_reset_by: None,
         created_at: Timestamp(0),
     }
 }

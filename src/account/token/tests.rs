@@ -35,7 +35,7 @@ impl Servers {
     }
 
     async fn database(&self) -> Database {
-        Database::open(&self.directory.path().join("accounts.db")).await.expect("opens")
+        Database::open(&self.directory.path().join("accounts.db"), crate::db::Synchronous::Normal).await.expect("opens")
     }
 
     /// One more server on the same database.

@@ -6,15 +6,16 @@ use askama::Template;
 use crate::account::model::Method;
 use crate::http::login::pages::frame::{Field, Frame, Invalid, Way, WayName};
 
-/// `/verify`: `code`, and R1's hidden `phone`. Also the page that confirms a number or an address, under its own path.
+/// `/verify`: `code`, and R1's hidden `phone`. Also the page that confirms a number or an address, or asks for a factor before a
+/// change, each under its own path.
 ///
-/// Beside it, each with the same hidden fields: `/resend` sends again, `/method` (with `method`) changes the way.
+/// Under that path, with the same hidden fields: `…/resend` sends again, `…/method` (with `method`) changes the way.
 #[derive(Template, Clone)]
 #[template(path = "pages/login/verify.html")]
 pub struct VerifyPage<'a> {
     /// Around it.
     pub frame: Frame<'a>,
-    /// Where its forms go: [`VERIFY`], or [`CONFIRM_IDENTIFIER`].
+    /// Where its forms go: [`VERIFY`], [`CONFIRM`] or [`CONFIRM_IDENTIFIER`].
     pub path: &'a str,
     /// Names and values that every form on it sends back: `phone`, or `identifier`.
     pub hidden: &'a [(&'a str, &'a str)],
@@ -38,6 +39,8 @@ pub struct VerifyPage<'a> {
 
 /// The second step of a sign-in.
 pub const VERIFY: &str = "/verify";
+/// A proof once more, before a change.
+pub const CONFIRM: &str = "/security/confirm";
 /// The proof of a number or an address.
 pub const CONFIRM_IDENTIFIER: &str = "/security/identifiers/verify";
 
