@@ -279,7 +279,8 @@ fn token_settings(config: &Config, public_url: &str) -> Result<TokenSettings, Co
         Some(secret) => settings.with_shared_secret(secret.clone()),
         None => settings,
     };
-    let warnings = settings.check(config.mode == Mode::Dev).map_err(|wrong| ConfigError::rule(format!("tokens.{}", wrong.key), wrong.rule))?;
+    let warnings =
+        settings.check(config.mode == Mode::Dev).map_err(|wrong| ConfigError::rule(format!("tokens.{}", wrong.key), wrong.rule))?;
     for warning in warnings {
         tracing::warn!("{}", warning.as_str());
     }

@@ -1,4 +1,5 @@
 //! The factors that people enrol, authenticator apps, passkeys and recovery codes: made, listed, judged, given up.
+//! With a factor that comes or goes every other session of the account ends (SES-05).
 
 use uuid::Uuid;
 
@@ -129,6 +130,7 @@ impl Accounts {
         self.tables.name_factor(id, &shortened(name)).await?;
         let event = self.event("factor.added", Some(current.account.id), visitor, Method::Totp.as_str());
         self.tables.note(&event).await?;
+        self.end_other_sessions(visitor, current).await?;
         self.tell(&current.account, Notice::FactorAdded(Method::Totp, None), None).await?;
         Ok(Enrolled::Done(()))
     }
@@ -208,6 +210,7 @@ impl Accounts {
             Err(error) if is_refused_by(&error, "factor_selector_is_unique", "selector") => return Ok(Enrolled::Wrong),
             Err(error) => return Err(error.into()),
         }
+        self.end_other_sessions(visitor, current).await?;
         self.tell(&current.account, Notice::FactorAdded(Method::Passkey, None), None).await?;
         Ok(Enrolled::Done(()))
     }
@@ -249,6 +252,7 @@ impl Accounts {
         if !self.tables.remove_factor(current.account.id, id, &event).await? {
             return Ok(Enrolled::Wrong);
         }
+        self.end_other_sessions(visitor, current).await?;
         self.tell(&current.account, Notice::FactorRemoved(factor.method, None), None).await?;
         Ok(Enrolled::Done(()))
     }

@@ -7,11 +7,12 @@ use crate::account::notice::Notice;
 use crate::account::sessions::{SignedIn, assurance, reference};
 use crate::account::sign_in::{Asked, BROWSER, FlowRef, NotSent, SIGN_IN, Stage, State, Step, encode};
 use crate::account::{AccountError, Accounts};
+use crate::clock::Timestamp;
 use crate::db::accounts::{Completion, Flow};
 use crate::secret::Code;
 use crate::verification::destination::Destination;
 use crate::verification::engine::{Started, Verdict};
-use crate::verification::limit::Limited;
+use crate::verification::limit::{LimitName, Limited};
 use crate::verification::model::{Channel, Status};
 use crate::verification::request::{StartRequest, Which};
 use crate::verification::store::Snapshot;
@@ -107,11 +108,20 @@ impl Accounts {
         let Some(account) = self.account_of(&flow).await? else {
             // Nobody is there, which nobody may see: as if it had been sent again (ENM-01).
             let mut state = state;
-            let is_first = state.stage == Stage::First;
-            if let Some(asked) = state.asked.as_mut().filter(|asked| is_first && asked.resend_after <= self.now().0) {
-                asked.resend_after = (self.now() + UNSEEN_WAIT).0;
+            if state.stage != Stage::First {
+                return Ok(None);
             }
-            return if is_first { self.advanced(&flow, state, Vec::new(), None).await } else { Ok(None) };
+            let now = self.now();
+            let mut not_sent = None;
+            if let Some(asked) = state.asked.as_mut() {
+                if asked.resend_after <= now.0 {
+                    asked.resend_after = (now + UNSEEN_WAIT).0;
+                } else {
+                    let retry_after = now.until(Timestamp(asked.resend_after));
+                    not_sent = Some(NotSent::Limited(Limited { name: LimitName::Destination, quota: None, retry_after }));
+                }
+            }
+            return self.advanced(&flow, state, Vec::new(), not_sent).await;
         };
         if state.stage == Stage::First {
             return self.ask_again(visitor, &account, &flow, state).await;
@@ -254,8 +264,12 @@ impl Accounts {
             return self.prove_passkey_alone(visitor, &flow, state, proof).await;
         }
         let Some(account) = self.account_of(&flow).await? else {
-            // Nobody is there: a code is as wrong as any.
-            return Ok(Proved::Wrong);
+            // Nobody is there: a code is as wrong as any, and counts for the address like one (ENM-01).
+            let Proof::Code(code) = &proof else { return Ok(Proved::Wrong) };
+            return Ok(match self.check_code(visitor, uuid::Uuid::nil(), SIGN_IN, code, Method::Sms).await? {
+                Judged::Limited(limited) => Proved::Limited(limited),
+                Judged::Right(_) | Judged::Wrong | Judged::NotJudged => Proved::Wrong,
+            });
         };
         let (flow, judged) = match self.judge(visitor, &account, flow, &mut state, proof).await? {
             Some(judged) => judged,
@@ -379,11 +393,8 @@ impl Accounts {
             Some(browser) => self.tables.browser(browser, account.id, now).await?.is_some(),
             None => false,
         };
-        let remembered_until = if remember && level == crate::account::model::Assurance::Aal2 {
-            now + self.settings.remember_browser
-        } else {
-            crate::clock::Timestamp(0)
-        };
+        let remembered_until =
+            if remember && level == crate::account::model::Assurance::Aal2 { now + self.settings.remember_browser } else { Timestamp(0) };
         let session = new.session.clone();
         let completion = Completion {
             new,

@@ -139,7 +139,9 @@ impl AccountsConfig {
                 matches!(parsed.scheme(), "http" | "https") && parsed.has_host() && parsed.origin().ascii_serialization() == *origin
             });
             if !plain {
-                let rule = format!("\"{origin}\" must be written as browsers send it, like https://app.example.com: no path, no slash at the end, no *");
+                let rule = format!(
+                    "\"{origin}\" must be written as browsers send it, like https://app.example.com: no path, no slash at the end, no *"
+                );
                 return Err(ConfigError::rule("accounts.origins", rule));
             }
         }

@@ -1,8 +1,8 @@
 //! The faces of the server. They translate words and status codes, call the engine, and never decide.
 //!
 //! [`server`] accepts connections, [`frame`] is around every handler, [`problem`] is every failure; [`v1`] is the native
-//! API, [`tutorial`] the well-known tutorials' routes, [`login`] the login pages, [`dev`] the inbox, [`not_me`] the page
-//! behind a mail's link, [`operation`] health and metrics.
+//! API, [`login`] what people sign in with, [`tutorial`] the well-known tutorials' routes, [`dev`] the inbox, [`not_me`] the
+//! page behind a mail's link, [`operation`] health and metrics.
 
 pub mod dev;
 pub mod extract;

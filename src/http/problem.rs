@@ -294,9 +294,7 @@ impl From<AccountError> for Problem {
         };
         let cause = Some(error.to_string());
         match wait {
-            Some(seconds) => {
-                Problem { cause, ..Problem::new(ProblemCode::Unavailable).retry_after(Duration::from_secs(seconds)) }
-            }
+            Some(seconds) => Problem { cause, ..Problem::new(ProblemCode::Unavailable).retry_after(Duration::from_secs(seconds)) },
             None => Problem { cause, ..Problem::new(ProblemCode::Internal) },
         }
     }

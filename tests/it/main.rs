@@ -5,6 +5,7 @@
 //! - [`app`]: a server in this process, on real sockets, whose clock stands still until a test moves it
 //! - [`binary`]: the real executable as a child process
 //! - [`actors`]: who takes part: a client with a key, a stranger without one, and the inbox
+//! - [`people`]: people at their browsers, and their apps
 //! - [`upstream`]: a provider's API on loopback
 //! - [`stand_in`]: providers, as `countersign dev-provider` plays them
 //! - [`tab`]: a browser's tab that sends the forms that it reads
@@ -39,6 +40,7 @@
 //! - [`prism`]: what we send to Twilio, against Twilio's own definitions (`./test prism`)
 //! - [`sign_in`], [`sign_in_walks`]: people and their sessions, at the services' own doors
 //! - [`login_pages`]: the pages that people sign in with
+//! - [`accounts_json`]: the same by the JSON API, and the Express and React tutorial
 //! - [`snapshots`]: every JSON body, as it is
 //! - [`architecture`]: who may use what, read from the sources
 
@@ -48,6 +50,7 @@
 mod actors;
 mod app;
 mod binary;
+mod people;
 mod raw;
 mod sample;
 mod stand_in;
@@ -55,6 +58,7 @@ mod tab;
 mod upstream;
 mod wire;
 
+mod accounts_json;
 mod address_limits;
 mod architecture;
 mod auth;

@@ -170,8 +170,12 @@ async fn broken_requests_are_refused_in_its_own_words() {
 
 #[tokio::test]
 async fn it_can_be_turned_off() {
-    let app = TestApp::with("[tutorial]\napi = false").await;
+    let app = TestApp::with("[tutorial]\napi = false\n[accounts]\nenabled = false").await;
     for path in ["/auth/send-otp", "/auth/verify-otp"] {
         app.stranger().post(path, &[], json!({ "phone": number(1) })).await.problem(404, "not_found");
     }
+    // Where people sign in, the second path is theirs, and knows nothing of the gateway.
+    let app = TestApp::with("[tutorial]\napi = false").await;
+    app.stranger().post("/auth/send-otp", &[], json!({ "phone": number(1) })).await.problem(404, "not_found");
+    assert_eq!(verify(&app, &json!("x"), "000000").await.expect(400)["field"], "request_id");
 }

@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
 use crate::account::confirm::Confirmed;
-use crate::account::secret_token::SecretToken;
 use crate::account::second_factor::{Proof, Proved};
+use crate::account::secret_token::SecretToken;
 use crate::account::sessions::SignedIn;
 use crate::account::sign_in::{FlowRef, Step};
 use crate::account::{AccountError, Accounts};

@@ -276,6 +276,7 @@ pub struct IntrospectBody {
     /// What it is, for servers that know several kinds. Ignored.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, max_length = 64)]
+    #[expect(dead_code, reason = "part of the standard, and nothing here depends on it")]
     pub token_type_hint: Option<String>,
 }
 

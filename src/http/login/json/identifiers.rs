@@ -36,11 +36,7 @@ pub async fn list(People(accounts): People, person: Person) -> Result<Json<Ident
     ),
     security(("access_token" = []), ("session" = [])),
 )]
-pub async fn add(
-    People(accounts): People,
-    person: Person,
-    StrictJson(body): StrictJson<IdentifierBody>,
-) -> Result<Response, Problem> {
+pub async fn add(People(accounts): People, person: Person, StrictJson(body): StrictJson<IdentifierBody>) -> Result<Response, Problem> {
     match accounts.add_identifier(&person.visitor, &person.current, &body.identifier).await? {
         Claimed::Sent { identifier, resend_after } => {
             let item = IdentifierItem { resend_after: Some(resend_after.to_string()), ..IdentifierItem::from(*identifier) };

@@ -11,13 +11,14 @@ use crate::account::sign_in::NotSent;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::tutorial::Shape;
 
-/// `{"error"}`: a sentence that never changes; `detail` and `field` where there is more to say.
+/// `{"error","code"}`: a sentence that never changes, and the code of docs/errors.md; `detail` and `field` where there is more
+/// to say.
 pub struct Plain;
 
 impl Shape for Plain {
     fn body(problem: &Problem) -> Value {
         let problem = problem.body(String::new());
-        let mut body = json!({ "error": problem.title });
+        let mut body = json!({ "error": problem.title, "code": problem.code });
         if let Some(detail) = problem.detail {
             body["detail"] = detail.into();
         }
@@ -35,6 +36,10 @@ pub struct ErrorBody {
     /// A sentence that never changes.
     #[schema(example = "Invalid credentials")]
     pub error: String,
+    /// The stable code, as docs/errors.md has it. Absent where the tutorial's sentence is all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "limited")]
+    pub code: Option<String>,
     /// What is wrong with this very request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
@@ -58,11 +63,8 @@ const BODY: [(&str, &str); 6] = [
     ("429", "`limited`: see `Retry-After`."),
     ("503", "`unavailable`."),
 ];
-const PERSON: [(&str, &str); 3] = [
-    ("401", "`sign_in_required`."),
-    ("403", "`confirmation_required`, `cross_site`."),
-    ("503", "`unavailable`."),
-];
+const PERSON: [(&str, &str); 3] =
+    [("401", "`sign_in_required`."), ("403", "`confirmation_required`, `cross_site`."), ("503", "`unavailable`.")];
 const PLAIN: [(&str, &str); 7] = [
     ("400", "The body cannot be read."),
     ("403", "The request comes from another site (a problem document)."),
@@ -103,7 +105,9 @@ impl IntoResponses for PlainRefusals {
 pub fn not_sent(not_sent: NotSent) -> Problem {
     match not_sent {
         NotSent::Limited(limited) => limited.into(),
-        NotSent::Impossible => Problem::new(ProblemCode::Unavailable).detail("No code can be sent to any number or address of this account."),
+        NotSent::Impossible => {
+            Problem::new(ProblemCode::Unavailable).detail("No code can be sent to any number or address of this account.")
+        }
     }
 }
 

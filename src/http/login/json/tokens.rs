@@ -17,8 +17,8 @@ use crate::http::login::json::answers::{IntrospectionBody, SignedInBody};
 use crate::http::login::json::bodies::{IntrospectBody, RefreshBody, Secret};
 use crate::http::login::json::refusals::BodyRefusals;
 use crate::http::login::person::People;
-use crate::http::tutorial::form_uri;
 use crate::http::problem::{Problem, ProblemBody, ProblemCode};
+use crate::http::tutorial::form_uri;
 
 /// A new access token
 ///
