@@ -268,7 +268,7 @@ impl Accounts {
             let Proof::Code(code) = &proof else { return Ok(Proved::Wrong) };
             return Ok(match self.check_code(visitor, uuid::Uuid::nil(), SIGN_IN, code, Method::Sms).await? {
                 Judged::Limited(limited) => Proved::Limited(limited),
-                Judged::Right(_) | Judged::Wrong | Judged::NotJudged => Proved::Wrong,
+                Judged::Right(_) | Judged::Wrong | Judged::Unanswered => Proved::Wrong,
             });
         };
         let (flow, judged) = match self.judge(visitor, &account, flow, &mut state, proof).await? {
