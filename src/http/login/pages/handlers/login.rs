@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::RawQuery;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -13,7 +14,7 @@ use super::visit::{Visit, retry_after, see_other, wait};
 use super::words;
 use crate::account::passwordless::Passwordless;
 use crate::account::second_factor::{Proof, Proved};
-use crate::account::sign_in::{FlowRef, SignIn};
+use crate::account::sign_in::{FlowRef, SignIn, Step};
 use crate::http::login::browser::SetCookies;
 use crate::http::login::pages::entry::LoginPage;
 use crate::http::login::pages::frame::{Field, Invalid, Notice};
@@ -40,9 +41,13 @@ pub struct PasskeyForm {
     passkey: String,
 }
 
+/// The form, with the words that follow a registration.
+pub const AFTER_REGISTRATION: &str = "/login?done=registered";
+
 /// The form.
-pub async fn show(visit: Visit) -> Result<Response, Problem> {
-    page(&visit, StatusCode::OK, None, "")
+pub async fn show(visit: Visit, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let is_new = query.as_deref() == Some("done=registered");
+    page(&visit, StatusCode::OK, is_new.then_some(Notice::AccountCreated), "")
 }
 
 /// To the form, for whoever reads a path that is only posted to.
@@ -58,7 +63,7 @@ pub async fn send(Sent { visit, form }: Sent<LoginForm>) -> Result<Response, Pro
         return with_errors(&visit, StatusCode::UNPROCESSABLE_ENTITY, None, Field { value: &form.phone, error: phone }, password);
     }
     match visit.accounts.sign_in(&visit.visitor, &form.phone, &form.password).await? {
-        SignIn::Next(step) => show_step(&visit, *step, StepView::sign_in(&[("phone", &form.phone)])).await,
+        SignIn::Next(step) => next(&visit, *step, &form.phone).await,
         SignIn::Done(signed_in) => visit.signed_in(&signed_in, "/profile").await,
         SignIn::Refused => page(&visit, StatusCode::UNAUTHORIZED, Some(Notice::WrongCredentials), &form.phone),
         SignIn::Invalid(_) => not_an_identifier(&visit, &form.phone),
@@ -69,10 +74,19 @@ pub async fn send(Sent { visit, form }: Sent<LoginForm>) -> Result<Response, Pro
     }
 }
 
+/// The page of the next step, or the way there.
+async fn next(visit: &Visit, step: Step, typed: &str) -> Result<Response, Problem> {
+    if visit.is_shown && step.not_sent.is_none() {
+        let cookies = SetCookies::new(&visit.app).flow(step.token.as_ref(), &visit.visitor);
+        return Ok((cookies, see_other("/verify")).into_response());
+    }
+    show_step(visit, step, StepView::sign_in(&[("phone", typed)])).await
+}
+
 /// A code in place of the password, where the service allows it.
 pub async fn by_code(Sent { visit, form }: Sent<LoginForm>) -> Result<Response, Problem> {
     match Arc::clone(&visit.accounts).sign_in_by_code(&visit.visitor, &form.phone).await? {
-        Passwordless::Begun(step) => show_step(&visit, *step, StepView::sign_in(&[("phone", &form.phone)])).await,
+        Passwordless::Begun(step) => next(&visit, *step, &form.phone).await,
         Passwordless::Invalid(_) => not_an_identifier(&visit, &form.phone),
         Passwordless::Limited(limited) => {
             let page = page(&visit, StatusCode::TOO_MANY_REQUESTS, Some(wait(&limited)), &form.phone)?;

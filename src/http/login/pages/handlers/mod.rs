@@ -1,7 +1,9 @@
 //! The routes of the login pages: they read forms, call the services of [`crate::account`], and show what came of it.
 //!
 //! A page answers a form itself, with 200, 401, 422 or 429 and what is wrong, or sends the browser on with 303 to a path of
-//! the few that stand in these files: no path is ever taken from a request (TOK-06). [`visit`] is who asks for a page,
+//! the few that stand in these files: no path is ever taken from a request (TOK-06). After a registration and after a right
+//! password the tutorials' pages answer with the next page itself. So do these for programs; a browser is sent to it, so that
+//! "back" and "reload" send no form again. [`visit`] is who asks for a page,
 //! [`form`] what a form brings, its token included (WEB-01).
 
 mod code;

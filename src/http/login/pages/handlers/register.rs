@@ -5,7 +5,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::form::Sent;
-use super::visit::{Visit, retry_after, wait};
+use super::visit::{Visit, retry_after, see_other, wait};
 use super::{login, words};
 use crate::account::register::{Registered, Registration};
 use crate::http::login::pages::entry::RegisterPage;
@@ -44,11 +44,9 @@ pub async fn send(Sent { visit, form }: Sent<RegisterForm>) -> Result<Response, 
         password: form.password.clone(),
     };
     match visit.accounts.register(&visit.visitor, wanted).await? {
-        Registered::Made => login::page(&visit, StatusCode::OK, Some(Notice::AccountCreated), ""),
+        Registered::Made => made(&visit),
         // Whoever must not learn who has an account is told nothing; the owner was told.
-        Registered::Taken if !visit.accounts.settings.reveal_taken => {
-            login::page(&visit, StatusCode::OK, Some(Notice::AccountCreated), "")
-        }
+        Registered::Taken if !visit.accounts.settings.reveal_taken => made(&visit),
         Registered::Taken => {
             let field = if form.phone.trim().is_empty() { "email" } else { "phone" };
             page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, None, Some((field, Invalid::Taken)))
@@ -62,6 +60,13 @@ pub async fn send(Sent { visit, form }: Sent<RegisterForm>) -> Result<Response, 
             Ok(retry_after(page, &limited))
         }
     }
+}
+
+fn made(visit: &Visit) -> Result<Response, Problem> {
+    if visit.is_shown {
+        return Ok(see_other(login::AFTER_REGISTRATION));
+    }
+    login::page(visit, StatusCode::OK, Some(Notice::AccountCreated), "")
 }
 
 fn is_open(visit: &Visit) -> Result<(), Problem> {

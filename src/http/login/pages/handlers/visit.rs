@@ -37,6 +37,8 @@ pub struct Visit {
     pub reset: Option<SecretToken>,
     session: Option<SecretToken>,
     pages: Arc<LoginPages>,
+    /// A browser shows the answer to somebody, who may go back to it and read it again.
+    pub is_shown: bool,
     /// The browser had no name yet.
     is_new: bool,
     csrf: String,
@@ -51,8 +53,9 @@ impl FromRequestParts<Arc<App>> for Visit {
         let is_new = browser.visitor.browser.is_none();
         let Browser { visitor, flow, reset, session } = browser.known(app);
         let csrf = visitor.browser.as_ref().map(|browser| form_token(accounts, browser)).unwrap_or_default();
+        let is_shown = parts.headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
         let (app, accounts, pages) = (Arc::clone(app), Arc::clone(accounts), Arc::clone(pages));
-        Ok(Visit { app, accounts, visitor, flow, reset, session, pages, is_new, csrf })
+        Ok(Visit { app, accounts, visitor, flow, reset, session, pages, is_shown, is_new, csrf })
     }
 }
 
