@@ -339,7 +339,9 @@ impl Accounts {
         }
         let flow = Flow { revision: flow.revision + 1, ..flow };
         let judged = match proof {
-            Proof::Code(code) if asked.as_ref().is_some_and(|asked| asked.method == Method::Totp) => self.judge_totp(account, &code).await?,
+            Proof::Code(code) if asked.as_ref().is_some_and(|asked| asked.method == Method::Totp) => {
+                self.judge_totp(account, &code).await?
+            }
             Proof::Code(_) => Judged::Wrong,
             Proof::RecoveryCode(code) => self.judge_recovery_code(visitor, account, &code).await?,
             Proof::Passkey(answer) => match asked.and_then(|asked| asked.challenge) {

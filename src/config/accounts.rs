@@ -81,9 +81,10 @@ impl BrandConfig {
             Some(text).filter(|text| !text.is_empty())
         }
         let file = match given(&self.logo).filter(|logo| !logo.starts_with('/')) {
-            Some(file) => Some(std::fs::read(file).map_err(|error| {
-                ConfigError::rule("accounts.brand.logo", format!("\"{file}\" cannot be read: {error}"))
-            })?),
+            Some(file) => Some(
+                std::fs::read(file)
+                    .map_err(|error| ConfigError::rule("accounts.brand.logo", format!("\"{file}\" cannot be read: {error}")))?,
+            ),
             None => None,
         };
         let settings = BrandSettings {

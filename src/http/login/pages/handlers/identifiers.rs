@@ -84,16 +84,12 @@ pub async fn verify(MemberSent { member, form }: MemberSent<VerifyForm>) -> Resu
     match visit.accounts.prove_identifier(&visit.visitor, &member.current, form.identifier, &code).await? {
         IdentifierProved::Done => Ok(see_other(security::CONFIRMED)),
         IdentifierProved::Wrong => Shown { status: StatusCode::UNAUTHORIZED, error: Some(Invalid::Code), ..shown }.on(&member),
-        IdentifierProved::OfAnother => {
-            Shown { status: StatusCode::UNPROCESSABLE_ENTITY, error: Some(Invalid::Taken), ..shown }.on(&member)
-        }
+        IdentifierProved::OfAnother => Shown { status: StatusCode::UNPROCESSABLE_ENTITY, error: Some(Invalid::Taken), ..shown }.on(&member),
         IdentifierProved::Limited(limited) => {
             let page = Shown { status: StatusCode::TOO_MANY_REQUESTS, notice: Some(wait(&limited)), ..shown }.on(&member)?;
             Ok(retry_after(page, &limited))
         }
-        IdentifierProved::NotJudged => {
-            Shown { status: StatusCode::SERVICE_UNAVAILABLE, notice: Some(Notice::Busy), ..shown }.on(&member)
-        }
+        IdentifierProved::NotJudged => Shown { status: StatusCode::SERVICE_UNAVAILABLE, notice: Some(Notice::Busy), ..shown }.on(&member),
     }
 }
 

@@ -6,6 +6,7 @@
 //! "back" and "reload" send no form again. [`visit`] is who asks for a page,
 //! [`form`] what a form brings, its token included (WEB-01).
 
+mod agent;
 mod code;
 mod confirm;
 mod form;

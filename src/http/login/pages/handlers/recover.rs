@@ -42,9 +42,7 @@ pub async fn send(Sent { visit, form }: Sent<RecoverForm>) -> Result<Response, P
         Proved::Next(_) => Ok(see_other("/verify")),
         Proved::Wrong => page(&visit, StatusCode::UNAUTHORIZED, None, Some(Invalid::Code)),
         Proved::Ended => sign_in_again(&visit),
-        Proved::Limited(limited) => {
-            Ok(retry_after(page(&visit, StatusCode::TOO_MANY_REQUESTS, Some(wait(&limited)), None)?, &limited))
-        }
+        Proved::Limited(limited) => Ok(retry_after(page(&visit, StatusCode::TOO_MANY_REQUESTS, Some(wait(&limited)), None)?, &limited)),
         Proved::NotJudged => page(&visit, StatusCode::SERVICE_UNAVAILABLE, Some(Notice::Busy), None),
     }
 }

@@ -94,7 +94,7 @@ fn page(
         frame: visit.frame(notice),
         full_name: Field { value: &form.fullname, error: error("fullname") },
         phone: Field { value: &form.phone, error: error("phone") },
-        needs_phone: !visit.accounts.settings.email_codes,
+        needs_phone: visit.accounts.needs_phone(),
         email: Field { value: &form.email, error: error("email") },
         password: error("password"),
         password_min: words::password_min(&visit.accounts.settings),

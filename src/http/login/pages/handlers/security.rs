@@ -5,6 +5,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::agent;
 use super::form::MemberSent;
 use super::visit::{Member, see_other};
 use crate::account::model::Method;
@@ -87,21 +88,23 @@ pub async fn page(member: &Member, status: StatusCode, notice: Option<Notice>, t
     let (visit, current) = (&member.visit, &member.current);
     let factors = visit.accounts.factors(current).await?;
     let identifiers: Vec<_> = visit.accounts.identifiers(current).await?.into_iter().map(|found| (found.id.to_string(), found)).collect();
-    let rows: Vec<_> = identifiers
-        .iter()
-        .map(|(id, found)| IdentifierRow { id, value: &found.value, is_confirmed: found.proven_at.is_some() })
-        .collect();
+    let rows: Vec<_> =
+        identifiers.iter().map(|(id, found)| IdentifierRow { id, value: &found.value, is_confirmed: found.proven_at.is_some() }).collect();
     let passkeys: Vec<_> = of(&factors, Method::Passkey).map(|factor| (factor.id.to_string(), factor)).collect();
-    let passkeys: Vec<_> =
-        passkeys.iter().map(|(id, factor)| PasskeyRow { id, name: &factor.name, added_at: since(factor) }).collect();
-    let mut sessions: Vec<_> =
-        visit.accounts.sessions(current).await?.into_iter().map(|session| (session.id.to_string(), session)).collect();
-    sessions.sort_by_key(|(_, session)| session.id != current.session.id);
+    let passkeys: Vec<_> = passkeys.iter().map(|(id, factor)| PasskeyRow { id, name: &factor.name, added_at: since(factor) }).collect();
+    let mut sessions: Vec<_> = visit
+        .accounts
+        .sessions(current)
+        .await?
+        .into_iter()
+        .map(|session| (session.id.to_string(), agent::name(&session.agent), session))
+        .collect();
+    sessions.sort_by_key(|(_, _, session)| session.id != current.session.id);
     let sessions: Vec<_> = sessions
         .iter()
-        .map(|(id, session)| SessionRow {
+        .map(|(id, agent, session)| SessionRow {
             id,
-            agent: &session.agent,
+            agent,
             address: &session.address,
             seen_at: session.seen_at,
             is_this: session.id == current.session.id,

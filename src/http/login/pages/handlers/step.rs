@@ -7,8 +7,8 @@ use axum::response::Response;
 use super::login;
 use super::visit::{Visit, retry_after, wait};
 use crate::account::model::Method;
-use crate::account::secret_token::SecretToken;
 use crate::account::second_factor::{Proof, Proved};
+use crate::account::secret_token::SecretToken;
 use crate::account::sign_in::{FlowRef, NotSent, Step};
 use crate::account::ways;
 use crate::clock::seconds_rounded_up;
@@ -75,7 +75,8 @@ pub async fn show_step(visit: &Visit, step: Step, view: StepView<'_>) -> Result<
         return login::page(visit, StatusCode::UNPROCESSABLE_ENTITY, Some(Notice::CodeNotSent), "");
     };
     let address = step.sent_to.clone().or_else(|| ways.iter().find(|(way, _)| *way == method).and_then(|(_, to)| to.clone()));
-    let others: Vec<_> = ways.iter().filter(|(way, _)| *way != method && (view.signs_in || *way != Method::RecoveryCode)).map(way).collect();
+    let others: Vec<_> =
+        ways.iter().filter(|(way, _)| *way != method && (view.signs_in || *way != Method::RecoveryCode)).map(way).collect();
     let passkey = step.passkey.as_ref().map(ToString::to_string);
     let (status, notice) = match &step.not_sent {
         Some(NotSent::Limited(limited)) => (StatusCode::TOO_MANY_REQUESTS, Some(wait(limited))),
