@@ -385,7 +385,7 @@ async fn known_and_unknown_people_get_the_same_pages() {
         let token = tab.token().expect("a token");
         let fields: Vec<_> = std::iter::once((field, who.phone.as_str())).chain(more.iter().copied()).collect();
         let mut pages = Vec::new();
-        for answer in [tab.submit(path, &fields).await, tab.get("/verify").await] {
+        for answer in [tab.submit(path, &fields).await, tab.get("/verify").await, tab.submit("/verify/resend", &[]).await] {
             let mut names: Vec<_> = answer.headers.keys().map(|name| name.as_str().to_owned()).collect();
             names.sort();
             let end = &who.phone[who.phone.len() - 2..];
@@ -597,6 +597,41 @@ async fn sessions_are_ended_from_the_page() {
     let fields = [("current_password", PASSWORD), ("new_password", "quite another pass phrase")];
     goes_to(&ann.submit("/security/password", &fields).await, "/security?done=saved");
     assert!(!other.is_signed_in().await && ann.is_signed_in().await && ann.cookie(SESSION) != before);
+}
+
+/// R1: an old code is a wrong one, and so is one that another has replaced.
+#[tokio::test]
+async fn an_old_code_is_a_wrong_one() {
+    let app = TestApp::new().await;
+    let ann = Tab::new(&app, 1);
+    ann.register().await;
+    let first = ann.log_in().await;
+    app.advance(5 * 60 + 1);
+    shows(&ann.enter(&first).await, 401, INVALID);
+    shows(&ann.submit("/verify/resend", &[]).await, 200, "We sent you a new code.");
+    let second = ann.code_after(1).await;
+    app.advance(60);
+    shows(&ann.submit("/verify/resend", &[]).await, 200, "We sent you a new code.");
+    let third = ann.code_after(2).await;
+    shows(&ann.enter(&second).await, 401, INVALID);
+    goes_to(&ann.enter(&third).await, "/profile");
+}
+
+/// A browser is sent to the page that follows, so that going back or reading it again sends no form twice; and a sign-in that
+/// was given up for too long begins again.
+#[tokio::test]
+async fn browsers_are_sent_to_the_next_page() {
+    let app = TestApp::new().await;
+    let mut ann = Tab::new(&app, 1);
+    ann.headers.extend([("sec-fetch-mode", "navigate".to_owned()), ("sec-fetch-site", "same-origin".to_owned())]);
+    goes_to(&ann.register().await, "/login?done=registered");
+    shows(&ann.get("/login?done=registered").await, 200, CREATED);
+    goes_to(&ann.submit("/login", &[("phone", &ann.phone), ("password", PASSWORD)]).await, "/verify");
+    shows(&ann.get("/verify").await, 200, "Enter the code");
+    let code = ann.code_after(0).await;
+    app.advance(16 * 60);
+    shows(&ann.enter(&code).await, 401, "Please sign in again.");
+    goes_to(&ann.get("/verify").await, "/login");
 }
 
 /// Limits are told to people and to programs, and a resend waits for its time.
