@@ -12,7 +12,6 @@ use crate::account::password::Hasher;
 use crate::account::settings::AccountSettings;
 use crate::account::token::Tokens;
 use crate::account::token::keyring::Keyring;
-use crate::account::token::settings::TokenSettings;
 use crate::account::{Accounts, factors};
 use crate::audit::AuditLog;
 use crate::clock::{Clock, SystemClock};
@@ -260,7 +259,7 @@ async fn accounts_of(
     let keyring = Keyring::new(database.clone(), engine.peppers.clone(), Arc::clone(&entropy));
     Ok(Accounts {
         tables: AccountTables::new(database),
-        tokens: Tokens::new(token_settings(config, public_url)?, keyring, Arc::clone(&entropy)),
+        tokens: Tokens::new(config.token_settings(public_url)?, keyring, Arc::clone(&entropy)),
         engine: Arc::clone(engine),
         hasher: Hasher::new(&config.accounts.hashing()?, engine.peppers.clone(), Arc::clone(&entropy)).map_err(BuildError::Threads)?,
         notifier,
@@ -270,21 +269,6 @@ async fn accounts_of(
         entropy,
         settings,
     })
-}
-
-/// Whoever shares `JWT_SECRET` with us checks our tokens by it.
-fn token_settings(config: &Config, public_url: &str) -> Result<TokenSettings, ConfigError> {
-    let settings = TokenSettings::new(public_url);
-    let settings = match config.environment.get("JWT_SECRET").filter(|secret| !secret.is_empty()) {
-        Some(secret) => settings.with_shared_secret(secret.clone()),
-        None => settings,
-    };
-    let warnings =
-        settings.check(config.mode == Mode::Dev).map_err(|wrong| ConfigError::rule(format!("tokens.{}", wrong.key), wrong.rule))?;
-    for warning in warnings {
-        tracing::warn!("{}", warning.as_str());
-    }
-    Ok(settings)
 }
 
 /// Every kind of provider. Of accounts that the environment completes, the earlier are asked first.
@@ -306,6 +290,7 @@ pub const KINDS: &[Kind] = &[
 pub fn check(config: &Config) -> Result<Senders, ConfigError> {
     let policies = config.policies()?;
     renderer(&policies)?;
+    config.token_settings("")?;
     senders(config, &policies, Arc::new(SystemClock))
 }
 

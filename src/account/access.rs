@@ -27,13 +27,19 @@ impl Accounts {
     /// An access token of a session.
     pub async fn access_token(&self, account: &Account, session: &Session) -> Result<AccessToken, AccountError> {
         let identifiers = self.tables.identifiers(account.id).await?;
-        let subject = Subject {
-            account,
-            session,
-            email: proven(&identifiers, IdentifierKind::Email),
-            phone: proven(&identifiers, IdentifierKind::Phone),
-        };
+        let subject = Subject { account, session, email: self.email(&identifiers), phone: proven(&identifiers, IdentifierKind::Phone) };
         Ok(self.tokens.issue(&subject, self.now()).await?)
+    }
+
+    /// The proven mail address. Clients that share a secret with us know people by the one that they registered with (R4): where
+    /// it was never proven, the token says so.
+    fn email<'a>(&self, identifiers: &'a [Identifier]) -> Option<(&'a str, bool)> {
+        let registered = || {
+            let mut registered = identifiers.iter().filter(|found| found.kind == IdentifierKind::Email && found.is_registered);
+            registered.next().filter(|_| self.tokens.settings().shared_secret.is_some())
+        };
+        let proven = proven(identifiers, IdentifierKind::Email).map(|email| (email, true));
+        proven.or_else(|| registered().map(|found| (found.value.as_str(), false)))
     }
 
     /// The first refresh token of a session; none when the session has ended.

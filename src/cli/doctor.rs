@@ -55,6 +55,7 @@ pub fn run(file: Option<&Path>, arguments: &Arguments) -> Result<ExitCode, Failu
     checks.extend([
         pepper(&config),
         database(&config),
+        accounts_of(&config),
         clients(&config),
         listener("server", &config.server.host, config.server.port, &plain_names(&config)),
         listener("admin", &config.admin.host, config.admin.port, ""),
@@ -125,6 +126,20 @@ fn database(config: &Config) -> Check {
         }
     };
     Check { what: "database", finding, detail }
+}
+
+/// Whether people can sign in here, and who can check what comes of it.
+fn accounts_of(config: &Config) -> Check {
+    let signed = match config.token_settings("") {
+        Ok(settings) if settings.shared_secret.is_some() => "access tokens are signed with JWT_SECRET (HS256)",
+        _ => "access tokens are signed by keys of our own (/.well-known/jwks.json)",
+    };
+    let (finding, detail) = match config.accounts() {
+        Ok(Some(_)) => (Finding::Ok, format!("on, in {}; {signed}", config.accounts_database().display())),
+        Ok(None) => (Finding::Note, "off: nobody registers or signs in here (accounts.enabled)".into()),
+        Err(error) => (Finding::Wrong, error.to_string()),
+    };
+    Check { what: "accounts", finding, detail }
 }
 
 fn clients(config: &Config) -> Check {

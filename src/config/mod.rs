@@ -8,6 +8,7 @@ mod delivery;
 mod secrets;
 mod server;
 mod service;
+mod tokens;
 mod values;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 
 use crate::account::settings::AccountSettings;
+use crate::account::token::settings::TokenSettings;
 use crate::db::Synchronous;
 use crate::telemetry::LogFormat;
 use crate::verification::Destination;
@@ -29,6 +31,7 @@ pub use delivery::{DeliveryConfig, ProviderSection, RouteConfig};
 pub use secrets::{PEPPER_FILE, SecretsConfig};
 pub use server::{AdminConfig, ServerConfig};
 pub use service::ServiceConfig;
+pub use tokens::TokensConfig;
 pub use values::{DurationText, QuotaText};
 
 /// The reference, embedded.
@@ -114,6 +117,8 @@ pub struct Config {
     pub tutorial: TutorialConfig,
     /// People.
     pub accounts: AccountsConfig,
+    /// Tokens for other services.
+    pub tokens: TokensConfig,
     /// Dev mode.
     pub dev: DevConfig,
     /// Services by name; `default` among them. Complete: presets and inheritance are worked in ([`service::resolve`]).
@@ -280,6 +285,13 @@ impl Config {
         Ok(self.is_on(self.accounts.enabled).then_some(settings))
     }
 
+    /// The rules of access tokens. `reached_at` is their issuer where nothing else is said; empty while it is not known yet.
+    pub fn token_settings(&self, reached_at: &str) -> Result<TokenSettings, ConfigError> {
+        let somewhere = if reached_at.is_empty() { "http://127.0.0.1" } else { reached_at };
+        let reached_at = self.server.public_url.as_deref().unwrap_or(somewhere);
+        self.tokens.settings(reached_at, &self.environment, self.mode)
+    }
+
     /// Where accounts are kept.
     pub fn accounts_database(&self) -> PathBuf {
         self.data_dir.join("accounts.db")
@@ -335,6 +347,7 @@ impl Config {
         }
         self.accounts()?;
         self.accounts.hashing()?;
+        self.token_settings("")?;
         self.policies().map(drop)
     }
 }

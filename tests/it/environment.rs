@@ -59,7 +59,7 @@ const SYSTEMS: &[System] = &[
         kind: "twilio-verify",
         channels: &["SMS", "calls"],
         uses: &["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_VERIFY_SID"],
-        ignores: &["JWT_SECRET"],
+        ignores: &[],
     },
     System {
         name: "send-code in Express",

@@ -15,7 +15,7 @@ const METHODS = ["get", "put", "post", "delete", "options", "head", "patch", "tr
 const HEADER = "// Made by `npm run check-api -- --write` from the server's /openapi.json. Not edited by hand.\n\n";
 
 const source = process.env.COUNTERSIGN_URL ?? "http://127.0.0.1:8080";
-const types = HEADER + astToString(await openapiTypes(part(await load(source))));
+const types = HEADER + astToString(await openapiTypes(part(await load(source)), { defaultNonNullable: false }));
 
 if (process.argv.includes("--write")) {
   await writeFile(SCHEMA, types);

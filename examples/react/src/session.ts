@@ -76,7 +76,7 @@ async function renewed(spent: string): Promise<string | null> {
     const now = currentToken();
     // Another tab was faster, or has logged out.
     if (now !== spent) return now;
-    const { token } = await refresh();
+    const token = await refresh();
     begin(token);
     // Another tab's process sees what was written to localStorage a moment later: the lock is kept for as long. Nobody waits
     // for it here, since the pages have heard of the new token already.

@@ -1,8 +1,7 @@
 // The app as a visitor gets it: built for a server, served from another origin, in a browser that fails a test when it has
 // anything to complain about.
 //
-// The server is the one of this repository (COUNTERSIGN_BINARY names its binary), started as for tests/browser; with
-// REACT_SERVER=mock it is tests/mock.
+// The server is the one of this repository (COUNTERSIGN_BINARY names its binary), started as for tests/browser.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -20,7 +19,10 @@ export { DESKTOP, PHONE, assertAccessible, assertNoSidewaysScroll, screenshot, s
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
 /** The server lets the app's origin in, and all of this comes from one address. */
 const variables = (origin) => ({
-  COUNTERSIGN_SERVER__CORS_ORIGINS: origin,
+  JWT_SECRET: "a secret that the services behind the tutorial share",
+  COUNTERSIGN_ACCOUNTS__ORIGINS: JSON.stringify([origin]),
+  COUNTERSIGN_ACCOUNTS__LIMITS__IP_REGISTRATIONS: "1000/1h",
+  COUNTERSIGN_ACCOUNTS__LIMITS__IP_SIGN_INS: "1000/1m",
   COUNTERSIGN_SERVICE__DEFAULT__LIMITS__IP_SENDS: "1000/1h",
   COUNTERSIGN_SERVICE__DEFAULT__LIMITS__IP_CHECKS: "1000/1h",
 });
@@ -29,7 +31,7 @@ const variables = (origin) => ({
 export async function startApp({ base = "/" } = {}) {
   const port = await freePort();
   const origin = `http://127.0.0.1:${port}`;
-  const server = process.env.REACT_SERVER === "mock" ? await startMock(origin) : await startServer(variables(origin));
+  const server = await startServer(variables(origin));
   const outDir = mkdtempSync(path.join(tmpdir(), "countersign-react-"));
   process.env.VITE_API_URL = server.url;
   await build({ root: ROOT, base, logLevel: "warn", build: { outDir, emptyOutDir: true } });
@@ -56,11 +58,6 @@ export async function startApp({ base = "/" } = {}) {
 const policy = (api) =>
   `default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self' ${api}; ` +
   "form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'";
-
-async function startMock(origin) {
-  const mock = await import("./mock/server.js");
-  return mock.startMock(origin);
-}
 
 /**
  * Opens a page in a context of its own for as long as `use` runs. Console errors, uncaught exceptions, violations of the

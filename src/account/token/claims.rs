@@ -15,8 +15,8 @@ pub struct Subject<'a> {
     pub account: &'a Account,
     /// In which browser or app, and how sure we are of the person there.
     pub session: &'a Session,
-    /// A mail address that the account owns.
-    pub email: Option<&'a str>,
+    /// The account's mail address, and whether it proved it.
+    pub email: Option<(&'a str, bool)>,
     /// A number that the account owns.
     pub phone: Option<&'a str>,
 }
@@ -54,9 +54,12 @@ pub struct Claims {
     /// The full name, where configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The proven mail address, where configured.
+    /// The mail address, where configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
+    /// Whether a code sent there ever came back (OpenID Connect Core 5.1). Beside `email` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email_verified: Option<bool>,
     /// The proven number, where configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone_number: Option<String>,
@@ -84,7 +87,8 @@ impl Claims {
             roles: account.roles.clone(),
             id: settings.shared_secret.is_some().then_some(account.id),
             name: asked(PersonalClaim::Name, Some(&account.full_name)),
-            email: asked(PersonalClaim::Email, *email),
+            email_verified: asked(PersonalClaim::Email, email.map(|(email, _)| email)).and(email.map(|(_, is_proven)| is_proven)),
+            email: asked(PersonalClaim::Email, email.map(|(email, _)| email)),
             phone_number: asked(PersonalClaim::Phone, *phone),
         }
     }
@@ -108,7 +112,8 @@ mod tests {
 
     fn claims(settings: &TokenSettings, assurance: Assurance, methods: &[&str]) -> serde_json::Value {
         let (account, session) = (account(), session(assurance, methods));
-        let subject = Subject { account: &account, session: &session, email: Some("ada@example.org"), phone: Some("+4915112345678") };
+        let subject =
+            Subject { account: &account, session: &session, email: Some(("ada@example.org", true)), phone: Some("+4915112345678") };
         serde_json::to_value(Claims::new(settings, &subject, Uuid::from_bytes([3; 16]), NOW)).expect("JSON")
     }
 

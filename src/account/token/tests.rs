@@ -58,7 +58,7 @@ fn settings() -> TokenSettings {
 
 async fn issue(tokens: &Tokens, now: Timestamp) -> String {
     let (account, session) = (account(), session(Assurance::Aal2, &["pwd", "sms"]));
-    let subject = Subject { account: &account, session: &session, email: Some("ada@example.org"), phone: None };
+    let subject = Subject { account: &account, session: &session, email: Some(("ada@example.org", true)), phone: None };
     tokens.issue(&subject, now).await.expect("a token").token.expose().clone()
 }
 

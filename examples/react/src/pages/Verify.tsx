@@ -21,8 +21,7 @@ export function Verify() {
         fields={FIELDS}
         action={async ({ code }) => {
           // As it is read out, written down and pasted: "123 456", "123-456".
-          const { token } = await verifyCode({ email, code: code.replace(/[\s-]/g, "") });
-          begin(token);
+          begin(await verifyCode({ email, code: code.replace(/[\s-]/g, "") }));
         }}
         label="Verify"
         busyLabel="Checking…"
