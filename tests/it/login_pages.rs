@@ -592,6 +592,8 @@ async fn sessions_are_ended_from_the_page() {
     let other = elsewhere().await;
     let before = ann.cookie(SESSION);
     ann.get("/security/password").await;
+    let fields = [("current_password", "not mine at all"), ("new_password", "quite another pass phrase")];
+    assert_eq!(ann.submit("/security/password", &fields).await.status, 401, "however fresh the session is");
     let short = ann.submit("/security/password", &[("current_password", PASSWORD), ("new_password", "short")]).await;
     shows(&short, 422, "Use at least 8 characters.");
     let fields = [("current_password", PASSWORD), ("new_password", "quite another pass phrase")];
