@@ -489,7 +489,9 @@ async fn a_recovery_code_signs_in_once() {
     let other = ann.elsewhere();
     // The first time no code can be sent yet, which is no hindrance.
     other.get("/login").await;
-    other.submit("/login", &[("phone", &ann.phone), ("password", PASSWORD)]).await;
+    let unsent = other.submit("/login", &[("phone", &ann.phone), ("password", PASSWORD)]).await;
+    shows(&unsent, 429, "You can ask for a new code in 30 s.");
+    assert!(!unsent.body.contains("name=\"code\"") && !unsent.body.contains("We sent a code"));
     for status in [303, 401] {
         goes_to(&other.submit("/verify/method", &[("method", "recovery_code")]).await, "/recover");
         shows(&other.get("/recover").await, 200, "Use a recovery code");
