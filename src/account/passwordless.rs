@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use crate::account::model::{Method, Visitor};
-use crate::account::second_factor::note_sending;
-use crate::account::sign_in::{Asked, SIGN_IN, Stage, State, Step, encode};
+use crate::account::sign_in::{Asked, NotSent, SIGN_IN, Stage, State, Step, encode};
 use crate::account::{AccountError, Accounts};
+use crate::clock::Timestamp;
 use crate::db::accounts::Flow;
 use crate::verification::destination::Destination;
 use crate::verification::limit::{LimitName, Limited, Rule, Take};
@@ -53,6 +53,7 @@ impl Accounts {
         let asked = Asked {
             method,
             identifier: None,
+            typed: Some(destination.canonical().to_owned()),
             verification: None,
             sent_to: Some(destination.masked()),
             expires_at: (now + policy.life(channel)).0,
@@ -63,12 +64,7 @@ impl Accounts {
         let step = self.begin(visitor, None, Some(&destination), state.clone()).await?;
         let Some(token) = &step.token else { return Err(AccountError::Row("flow")) };
         if let Some(flow) = self.tables.flow(SIGN_IN, &token.hash(SIGN_IN), now).await? {
-            let (accounts, visitor) = (Arc::clone(self), visitor.clone());
-            tokio::spawn(async move {
-                if let Err(error) = accounts.send_first(&visitor, &flow, state, &destination, channel, method).await {
-                    tracing::error!(%error, "a sign-in's code could not be sent");
-                }
-            });
+            self.send_behind(visitor, flow, state, destination, channel);
         }
         Ok(Passwordless::Begun(Box::new(step)))
     }
@@ -80,7 +76,6 @@ impl Accounts {
         mut state: State,
         destination: &Destination,
         channel: Channel,
-        method: Method,
     ) -> Result<(), AccountError> {
         let Some(account) = self.tables.candidates(destination.canonical(), 1).await?.into_iter().find(|account| account.is_active) else {
             return Ok(());
@@ -88,10 +83,50 @@ impl Accounts {
         let identifiers = self.tables.identifiers(account.id).await?;
         let owned = identifiers.iter().find(|found| found.value == destination.canonical() && found.proven_at.is_some());
         let Some(identifier) = owned.filter(|_| self.serves(channel, destination)) else { return Ok(()) };
-        let sent = self.send(visitor, &account, destination, channel, None, SIGN_IN, false).await?;
-        note_sending(&mut state, method, Some(identifier.id), sent);
+        let earlier = state.asked.as_ref().and_then(|asked| asked.verification);
+        let sent = self.send(visitor, &account, destination, channel, earlier, SIGN_IN, false).await?;
+        if let Err(not_sent) = &sent {
+            tracing::info!(?not_sent, account = %account.id, "a sign-in's code was not sent");
+        }
+        // What is shown stays what anybody would see.
+        if let Some(asked) = state.asked.as_mut() {
+            asked.identifier = Some(identifier.id);
+            asked.verification = sent.ok().map(|snapshot| snapshot.id).or(earlier);
+        }
         self.tables.advance_flow_of(flow, account.id, &encode(&state)?).await?;
         Ok(())
+    }
+
+    /// Sends a first code again. When that may be, and what is shown, the flow alone decides, and not who is there.
+    pub(super) async fn ask_first(self: &Arc<Self>, visitor: &Visitor, flow: Flow, mut state: State) -> Result<Option<Step>, AccountError> {
+        let now = self.now();
+        let Some(asked) = state.asked.as_mut() else { return Ok(None) };
+        if now.0 < asked.resend_after {
+            let retry_after = now.until(Timestamp(asked.resend_after));
+            let too_soon = NotSent::Limited(Limited { name: LimitName::Destination, quota: None, retry_after });
+            return Ok(Some(self.shown(&flow, &state, Vec::new(), Some(too_soon))));
+        }
+        let (Some(channel), Some(typed)) = (asked.method.channel(), asked.typed.clone()) else { return Ok(None) };
+        let (policy, destination) = (self.engine.policy(&self.settings.service), self.stored_destination(&typed)?);
+        // Of a first step no other codes are counted here: it is the number of messages.
+        state.attempts += 1;
+        let waits = &policy.sends.waits;
+        let wait = waits.get(state.attempts as usize).or(waits.last()).copied().unwrap_or_default();
+        (asked.expires_at, asked.resend_after) = ((now + policy.life(channel)).0, (now + wait).0);
+        let Some(step) = self.advanced(&flow, state.clone(), Vec::new(), None).await? else { return Ok(None) };
+        let flow = Flow { revision: flow.revision + 1, ..flow };
+        self.send_behind(visitor, flow, state, destination, channel);
+        Ok(Some(step))
+    }
+
+    /// Finds out whom it is for, and sends.
+    fn send_behind(self: &Arc<Self>, visitor: &Visitor, flow: Flow, state: State, destination: Destination, channel: Channel) {
+        let (accounts, visitor) = (Arc::clone(self), visitor.clone());
+        tokio::spawn(async move {
+            if let Err(error) = accounts.send_first(&visitor, &flow, state, &destination, channel).await {
+                tracing::error!(%error, "a sign-in's code could not be sent");
+            }
+        });
     }
 
     /// By a passkey that names its account itself.
@@ -103,6 +138,7 @@ impl Accounts {
         let asked = Asked {
             method: Method::Passkey,
             identifier: None,
+            typed: None,
             verification: None,
             sent_to: None,
             expires_at: 0,

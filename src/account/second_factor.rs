@@ -1,5 +1,6 @@
 //! The step after the password: which methods an account has, sending a code, judging it, and the end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::account::model::{Account, Identifier, Method, Visitor};
@@ -12,7 +13,7 @@ use crate::db::accounts::{Completion, Flow};
 use crate::secret::Code;
 use crate::verification::destination::Destination;
 use crate::verification::engine::{Started, Verdict};
-use crate::verification::limit::{LimitName, Limited};
+use crate::verification::limit::Limited;
 use crate::verification::model::{Channel, Status};
 use crate::verification::request::{StartRequest, Which};
 use crate::verification::store::Snapshot;
@@ -21,9 +22,6 @@ use crate::verification::store::Snapshot;
 const ATTEMPTS_MAX: u32 = 5;
 /// How long a browser is known that signed in once.
 const BROWSER_LIFE: Duration = Duration::from_secs(180 * 24 * 3600);
-
-/// What a resend that goes to nobody says to wait: the second wait of the default policy.
-const UNSEEN_WAIT: Duration = Duration::from_secs(40);
 
 /// What somebody shows.
 pub enum Proof {
@@ -103,47 +101,17 @@ impl Accounts {
     }
 
     /// Asks for another method, or sends the code again. None: the flow ended, or the account lacks the method.
-    pub async fn ask(&self, visitor: &Visitor, which: &FlowRef, method: Option<Method>) -> Result<Option<Step>, AccountError> {
+    pub async fn ask(self: &Arc<Self>, visitor: &Visitor, which: &FlowRef, method: Option<Method>) -> Result<Option<Step>, AccountError> {
         let Some((flow, state)) = self.find_flow(visitor, which).await? else { return Ok(None) };
-        let Some(account) = self.account_of(&flow).await? else {
-            // Nobody is there, which nobody may see: as if it had been sent again (ENM-01).
-            let mut state = state;
-            if state.stage != Stage::First {
-                return Ok(None);
-            }
-            let now = self.now();
-            let mut not_sent = None;
-            if let Some(asked) = state.asked.as_mut() {
-                if asked.resend_after <= now.0 {
-                    asked.resend_after = (now + UNSEEN_WAIT).0;
-                } else {
-                    let retry_after = now.until(Timestamp(asked.resend_after));
-                    not_sent = Some(NotSent::Limited(Limited { name: LimitName::Destination, quota: None, retry_after }));
-                }
-            }
-            return self.advanced(&flow, state, Vec::new(), not_sent).await;
-        };
         if state.stage == Stage::First {
-            return self.ask_again(visitor, &account, &flow, state).await;
+            return self.ask_first(visitor, flow, state).await;
         }
+        let Some(account) = self.account_of(&flow).await? else { return Ok(None) };
         let methods = self.methods(&account, &state).await?;
         let Some(method) = method.or(state.asked.as_ref().map(|asked| asked.method)).filter(|method| methods.contains(method)) else {
             return Ok(None);
         };
         self.ask_for(visitor, &account, &flow, state, method, methods).await
-    }
-
-    /// Sends the code of a first step again.
-    async fn ask_again(&self, visitor: &Visitor, account: &Account, flow: &Flow, mut state: State) -> Result<Option<Step>, AccountError> {
-        let Some(asked) = state.asked.clone() else { return Ok(None) };
-        let (identifier, channel) = (asked.identifier, asked.method.channel());
-        let identifiers = self.tables.identifiers(account.id).await?;
-        let found = identifiers.into_iter().find(|found| Some(found.id) == identifier);
-        let (Some(found), Some(channel)) = (found, channel) else { return Ok(None) };
-        let destination = self.stored_destination(&found.value)?;
-        let sent = self.send(visitor, account, &destination, channel, asked.verification, SIGN_IN, false).await?;
-        let not_sent = note_sending(&mut state, asked.method, Some(found.id), sent);
-        self.advanced(flow, state, Vec::new(), not_sent).await
     }
 
     pub(super) async fn ask_for(
@@ -158,8 +126,16 @@ impl Accounts {
         let Some(channel) = method.channel() else {
             let challenge = (method == Method::Passkey).then(|| self.challenge());
             let expires_at = flow.expires_at.0;
-            state.asked =
-                Some(Asked { method, identifier: None, verification: None, sent_to: None, expires_at, resend_after: 0, challenge });
+            state.asked = Some(Asked {
+                method,
+                identifier: None,
+                typed: None,
+                verification: None,
+                sent_to: None,
+                expires_at,
+                resend_after: 0,
+                challenge,
+            });
             return self.advanced(flow, state, methods, None).await;
         };
         let identifiers = self.tables.identifiers(account.id).await?;
@@ -170,7 +146,7 @@ impl Accounts {
         self.advanced(flow, state, methods, not_sent).await
     }
 
-    async fn advanced(
+    pub(super) async fn advanced(
         &self,
         flow: &Flow,
         state: State,
@@ -323,8 +299,10 @@ impl Accounts {
     ) -> Result<Option<(Flow, Judged)>, AccountError> {
         // None where no code could be sent: paper does all the same.
         let asked = state.asked.clone();
+        // A first code that could not be sent is judged like one that went to nobody.
+        let first = (state.stage == Stage::First).then(uuid::Uuid::nil);
         if let (Proof::Code(code), Some(asked)) = (&proof, &asked)
-            && let Some(verification) = asked.verification
+            && let Some(verification) = asked.verification.or(first)
         {
             let judged = self.check_code(visitor, verification, SIGN_IN, code, asked.method).await?;
             return Ok(Some((flow, judged)));
@@ -429,6 +407,7 @@ pub(super) fn note_sending(
             state.asked = Some(Asked {
                 method,
                 identifier,
+                typed: None,
                 verification: Some(snapshot.id),
                 sent_to: Some(snapshot.to),
                 expires_at: snapshot.expires_at.0,

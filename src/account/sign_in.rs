@@ -53,6 +53,9 @@ pub(super) struct Asked {
     pub method: Method,
     /// The number or address that the code went to.
     pub identifier: Option<Uuid>,
+    /// What was typed, of a first step.
+    #[serde(default)]
+    pub typed: Option<String>,
     pub verification: Option<Uuid>,
     pub sent_to: Option<String>,
     pub expires_at: i64,

@@ -48,7 +48,11 @@ pub fn public(app: &Arc<App>) -> Router {
     if app.inbox.is_some() {
         router = router.merge(dev::router());
     }
-    finish(router, app).layer(middleware::from_fn_with_state(Arc::clone(app), login::origin::share))
+    let router = finish(router, app);
+    match app.accounts {
+        Some(_) => router.layer(middleware::from_fn_with_state(Arc::clone(app), login::origin::share)),
+        None => router,
+    }
 }
 
 /// The admin listener's routes.

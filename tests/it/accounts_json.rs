@@ -122,7 +122,23 @@ async fn a_code_alone_signs_nobody_in() {
     bob.post("/auth/verify-otp", json!({ "email": ann.email, "code": hers })).await.expect(401);
     let done = bob.post("/auth/verify-otp", json!({ "email": ann.email, "code": his })).await.expect(200);
     assert!(done["token"].is_string());
-    assert_eq!(bob.get("/auth/me").await.expect(200)["identifiers"][0]["value"], bob.phone);
+    let his = bob.get("/auth/me").await.expect(200)["identifiers"].to_string();
+    assert!(his.contains(&bob.phone) && !his.contains(&ann.phone), "{his}");
+}
+
+/// MFA-03: a client without cookies goes on where it began, and nobody else does who knows the address and even the code.
+#[tokio::test]
+async fn a_sign_in_without_cookies_stays_in_its_network() {
+    let app = TestApp::with("[server]\ntrusted_proxies = [\"127.0.0.0/8\"]").await;
+    let at = |address: &str| Person { headers: vec![("x-forwarded-for", address.to_owned())], ..Person::app(&app, 1) };
+    let (ann, mallory) = (at("192.0.2.7"), at("198.51.100.9"));
+    ann.register().await;
+    ann.login().await.expect(200);
+    let code = ann.newest_code(&ann.phone).await;
+    assert_eq!(mallory.verify(&code).await.expect(401), json!({ "error": "Invalid or expired OTP" }));
+    mallory.post("/auth/resend-otp", json!({ "email": ann.email })).await.expect(409);
+    ann.post("/auth/verify-otp", json!({ "code": code })).await.expect(422);
+    ann.verify(&code).await.expect(200);
 }
 
 /// TOK-04, A40: each refresh token is good once; used again it ends the session and the whole family.

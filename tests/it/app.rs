@@ -167,6 +167,19 @@ impl TestApp {
         Clients::new(&self.config.database())
     }
 
+    /// A table of accounts as it lies there, values parted by `|`.
+    pub fn dump(&self, table: &str) -> String {
+        let database = rusqlite::Connection::open(self.config.accounts_database()).expect("a database");
+        let mut statement = database.prepare(&format!("SELECT * FROM {table}")).expect("a table");
+        let columns = statement.column_count();
+        let rows = statement.query_map([], |row| {
+            let value = |index| row.get::<_, rusqlite::types::Value>(index).map(|value| format!("{value:?}"));
+            (0..columns).map(value).collect::<Result<Vec<_>, _>>()
+        });
+        let rows: Vec<_> = rows.expect("rows").flat_map(|row| row.expect("a row")).collect();
+        rows.join("|") + "|"
+    }
+
     pub fn stranger(&self) -> Stranger {
         Stranger { wire: Arc::clone(&self.wire) }
     }

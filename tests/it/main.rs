@@ -40,7 +40,8 @@
 //! - [`prism`]: what we send to Twilio, against Twilio's own definitions (`./test prism`)
 //! - [`sign_in`], [`sign_in_walks`]: people and their sessions, at the services' own doors
 //! - [`login_pages`]: the pages that people sign in with
-//! - [`accounts_json`]: the same by the JSON API, and the Express and React tutorial
+//! - [`accounts_json`], [`accounts_sessions`], [`accounts_strangers`]: the same by the JSON API, and the Express and React
+//!   tutorial
 //! - [`snapshots`]: every JSON body, as it is
 //! - [`architecture`]: who may use what, read from the sources
 
@@ -59,6 +60,8 @@ mod upstream;
 mod wire;
 
 mod accounts_json;
+mod accounts_sessions;
+mod accounts_strangers;
 mod address_limits;
 mod architecture;
 mod auth;

@@ -13,7 +13,7 @@ pub const PASSWORD: &str = "a long way to Tipperary";
 
 /// Somebody with a number, an address and a browser; or with an app that keeps no cookies.
 pub struct Person {
-    wire: Arc<Wire>,
+    pub wire: Arc<Wire>,
     pub phone: String,
     pub email: String,
     /// None: an app that keeps none.
