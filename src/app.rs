@@ -33,6 +33,8 @@ use crate::delivery::route::{Route, Routes};
 use crate::delivery::text::Renderer;
 use crate::delivery::{bird, plivo, smtp, startmessaging, telegram, telnyx, twilio, twilio_verify, vonage, webhook, whatsapp};
 use crate::http::keys::Keys;
+use crate::http::login::pages::handlers::LoginPages;
+use crate::http::login::pages::texts::Catalogue;
 use crate::secret::{Code, Entropy};
 use crate::telemetry::Metrics;
 use crate::verification::Engine;
@@ -69,6 +71,8 @@ pub struct App {
     pub engine: Arc<Engine>,
     /// People; none where there are no accounts.
     pub accounts: Option<Arc<Accounts>>,
+    /// What the login pages are made of; none where there are none.
+    pub login_pages: Option<Arc<LoginPages>>,
     /// Whose key is whose.
     pub keys: Keys,
     /// Dev mode only.
@@ -189,9 +193,14 @@ impl App {
             )),
             None => None,
         };
+        let login_pages = match &accounts {
+            Some(accounts) if config.accounts.pages => Some(Arc::new(login_pages(config, accounts)?)),
+            _ => None,
+        };
         let app = Arc::new(App {
             engine,
             accounts,
+            login_pages,
             keys: Keys::new(Clients::new(&config.database()), clock),
             inbox,
             origins: config.accounts.origins.clone(),
@@ -233,6 +242,12 @@ impl App {
         self.entropy.fill(&mut bytes);
         format!("{:032x}", u128::from_be_bytes(bytes))
     }
+}
+
+fn login_pages(config: &Config, accounts: &Accounts) -> Result<LoginPages, ConfigError> {
+    let name = &accounts.engine.policy(&accounts.settings.service).brand;
+    let catalogue = Catalogue::load().map_err(|error| ConfigError::rule("accounts.pages", error.to_string()))?;
+    Ok(LoginPages { catalogue, brand: config.accounts.brand.brand(name)? })
 }
 
 async fn accounts_of(

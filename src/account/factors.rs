@@ -83,10 +83,32 @@ impl Accounts {
         };
         let id = new.id;
         self.tables.add_factors(account.id, &[new], Some(Method::Totp), now, None).await?;
+        Ok(Enrolled::Done(self.shown_totp(account, id, &secret).await?))
+    }
+
+    /// The authenticator app that waits for its first code, as it was shown when it was begun: for a page that is read again.
+    pub async fn waiting_totp(&self, current: &Current) -> Result<Option<NewTotp>, AccountError> {
+        if !self.is_fresh(current) {
+            return Ok(None);
+        }
+        let Some(factor) = self.waiting(current).await?.pop() else { return Ok(None) };
+        let opened = seal::open(&self.peppers, &[b"totp", factor.account.as_bytes()], &factor.secret);
+        let Some(secret) = opened.and_then(totp::Secret::from_bytes) else { return Err(AccountError::Row("factor")) };
+        Ok(Some(self.shown_totp(&current.account, factor.id, &secret).await?))
+    }
+
+    async fn waiting(&self, current: &Current) -> Result<Vec<FactorRow>, AccountError> {
+        let (now, mut waiting) = (self.now(), self.tables.factors(current.account.id).await?);
+        waiting.retain(|factor| factor.method == Method::Totp && factor.confirmed_at.is_none());
+        waiting.retain(|factor| now.0 < factor.created_at.0 + CONFIRM_WITHIN);
+        Ok(waiting)
+    }
+
+    async fn shown_totp(&self, account: &Account, id: Uuid, secret: &totp::Secret) -> Result<NewTotp, AccountError> {
         let policy = self.engine.policy(&self.settings.service);
         let uri = secret.uri(&policy.brand, &self.label(account).await?);
         let qr = qr::svg(&uri, "QR code").ok_or(AccountError::Row("factor"))?;
-        Ok(Enrolled::Done(NewTotp { id, secret: secret.base32().to_string(), uri: uri.to_string(), qr }))
+        Ok(NewTotp { id, secret: secret.base32().to_string(), uri: uri.to_string(), qr })
     }
 
     /// The first code of an authenticator app: from now on it is a factor, and that code is used (TOTP-02).
@@ -101,10 +123,7 @@ impl Accounts {
         if !self.is_fresh(current) {
             return Ok(Enrolled::NotFresh);
         }
-        let now = self.now();
-        let waiting = self.tables.factors(current.account.id).await?.into_iter();
-        let waiting = waiting.filter(|factor| factor.confirmed_at.is_none() && now.0 < factor.created_at.0 + CONFIRM_WITHIN);
-        let Some(factor) = waiting.into_iter().find(|factor| factor.id == id) else { return Ok(Enrolled::Wrong) };
+        let Some(factor) = self.waiting(current).await?.into_iter().find(|factor| factor.id == id) else { return Ok(Enrolled::Wrong) };
         if !self.is_code_of(&factor, code).await? {
             return Ok(Enrolled::Wrong);
         }

@@ -27,6 +27,7 @@ pub mod sessions;
 pub mod settings;
 pub mod sign_in;
 pub mod token;
+pub mod ways;
 
 use std::sync::Arc;
 

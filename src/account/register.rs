@@ -117,6 +117,12 @@ impl Accounts {
         Ok((full_name, claims))
     }
 
+    /// Whether an account must have a number, since nobody delivers codes by mail.
+    pub fn needs_phone(&self) -> bool {
+        let mails = self.settings.email_codes && self.engine.courier.code_maker(Channel::Email, None).is_some();
+        self.settings.second_factor == SecondFactor::Required && !mails
+    }
+
     /// Whether a provider serves a channel that reaches it.
     pub(super) fn reaches(&self, destination: &Destination) -> bool {
         Channel::ALL.into_iter().any(|channel| self.serves(channel, destination))

@@ -87,7 +87,7 @@ impl Accounts {
 
     /// The number or address that a code of this channel goes to: a proven one (OTP-14). An account that has proven nothing
     /// yet proves with its first sign-in what it was registered with.
-    fn target(&self, identifiers: &[Identifier], channel: Channel) -> Result<Option<(Identifier, Destination)>, AccountError> {
+    pub(super) fn target(&self, identifiers: &[Identifier], channel: Channel) -> Result<Option<(Identifier, Destination)>, AccountError> {
         let is_new = identifiers.iter().all(|identifier| identifier.proven_at.is_none());
         for identifier in identifiers {
             if identifier.proven_at.is_some() || (is_new && identifier.is_registered) {
@@ -297,10 +297,13 @@ impl Accounts {
         state: &mut State,
         proof: Proof,
     ) -> Result<Option<(Flow, Judged)>, AccountError> {
-        let Some(asked) = state.asked.clone() else { return Ok(Some((flow, Judged::Wrong))) };
+        // None where no code could be sent: paper does all the same.
+        let asked = state.asked.clone();
         // A first code that could not be sent is judged like one that went to nobody.
         let first = (state.stage == Stage::First).then(uuid::Uuid::nil);
-        if let (Proof::Code(code), Some(verification)) = (&proof, asked.verification.or(first)) {
+        if let (Proof::Code(code), Some(asked)) = (&proof, &asked)
+            && let Some(verification) = asked.verification.or(first)
+        {
             let judged = self.check_code(visitor, verification, SIGN_IN, code, asked.method).await?;
             return Ok(Some((flow, judged)));
         }
@@ -314,11 +317,13 @@ impl Accounts {
         }
         let flow = Flow { revision: flow.revision + 1, ..flow };
         let judged = match proof {
-            Proof::Code(code) if asked.method == Method::Totp => self.judge_totp(account, &code).await?,
+            Proof::Code(code) if asked.as_ref().is_some_and(|asked| asked.method == Method::Totp) => {
+                self.judge_totp(account, &code).await?
+            }
             Proof::Code(_) => Judged::Wrong,
             Proof::RecoveryCode(code) => self.judge_recovery_code(visitor, account, &code).await?,
-            Proof::Passkey(answer) => match &asked.challenge {
-                Some(challenge) => self.judge_passkey(account, challenge, &answer).await?,
+            Proof::Passkey(answer) => match asked.and_then(|asked| asked.challenge) {
+                Some(challenge) => self.judge_passkey(account, &challenge, &answer).await?,
                 None => Judged::Wrong,
             },
         };

@@ -226,6 +226,18 @@ impl Accounts {
         typed: Option<&Destination>,
         state: State,
     ) -> Result<Step, AccountError> {
+        self.begin_by(visitor, account, typed, state, None).await
+    }
+
+    /// The same, with the method that is wanted, if the account has it.
+    pub(super) async fn begin_by(
+        &self,
+        visitor: &Visitor,
+        account: Option<&Account>,
+        typed: Option<&Destination>,
+        state: State,
+        wanted: Option<Method>,
+    ) -> Result<Step, AccountError> {
         let now = self.now();
         let token = SecretToken::random(self.entropy.as_ref());
         let flow = Flow {
@@ -243,7 +255,7 @@ impl Accounts {
         let step = match account {
             Some(account) => {
                 let methods = self.methods(account, &state).await?;
-                match methods.first().copied() {
+                match wanted.filter(|method| methods.contains(method)).or(methods.first().copied()) {
                     Some(method) => self.ask_for(visitor, account, &flow, state, method, methods).await?,
                     None => Some(self.shown(&flow, &state, methods, Some(NotSent::Impossible))),
                 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::password::HashSettings;
 use crate::account::settings::{AccountSettings, SecondFactor, SessionLife};
 use crate::config::{ConfigError, DurationText, QuotaText, Switch};
+use crate::http::login::pages::brand::{Brand, BrandSettings};
 use crate::verification::policy::DEFAULT_SERVICE;
 
 /// `[accounts]`.
@@ -13,6 +14,8 @@ use crate::verification::policy::DEFAULT_SERVICE;
 pub struct AccountsConfig {
     /// Whether accounts exist at all.
     pub enabled: Switch,
+    /// Whether there are pages.
+    pub pages: bool,
     /// Other origins whose pages may call the JSON API.
     pub origins: Vec<String>,
     /// Whose policy and texts their codes have.
@@ -41,6 +44,8 @@ pub struct AccountsConfig {
     pub session_aal2: DurationText,
     /// The same without a request.
     pub session_aal2_idle: DurationText,
+    /// What the pages look like.
+    pub brand: BrandConfig,
     /// Threads that hash passwords.
     pub hash_threads: usize,
     /// Passwords that may wait.
@@ -51,6 +56,48 @@ pub struct AccountsConfig {
     pub hash_passes: u32,
     /// Limits.
     pub limits: AccountLimitsConfig,
+}
+
+/// `[accounts.brand]`: the name is the service's.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct BrandConfig {
+    /// A path on this server, or a file.
+    pub logo: String,
+    /// Links and buttons.
+    pub accent: String,
+    /// Words on them.
+    pub on_accent: String,
+    /// The same where it is dark.
+    pub accent_dark: String,
+    /// Words on them where it is dark.
+    pub on_accent_dark: String,
+}
+
+impl BrandConfig {
+    /// Checked; reads the logo, where it is a file.
+    pub fn brand(&self, name: &str) -> Result<Brand, ConfigError> {
+        fn given(text: &str) -> Option<&str> {
+            Some(text).filter(|text| !text.is_empty())
+        }
+        let file = match given(&self.logo).filter(|logo| !logo.starts_with('/')) {
+            Some(file) => Some(
+                std::fs::read(file)
+                    .map_err(|error| ConfigError::rule("accounts.brand.logo", format!("\"{file}\" cannot be read: {error}")))?,
+            ),
+            None => None,
+        };
+        let settings = BrandSettings {
+            name,
+            logo: given(&self.logo),
+            logo_bytes: file.as_deref(),
+            accent: given(&self.accent),
+            on_accent: given(&self.on_accent),
+            accent_dark: given(&self.accent_dark),
+            on_accent_dark: given(&self.on_accent_dark),
+        };
+        Brand::new(&settings).map_err(|error| ConfigError::rule("accounts.brand", error.to_string()))
+    }
 }
 
 /// `[accounts.limits]`.

@@ -37,6 +37,9 @@ pub fn public(app: &Arc<App>) -> Router {
     }
     let (described, openapi) = described.split_for_parts();
     let mut router = described.merge(openapi::router(openapi)).merge(operation::health()).merge(page::router()).merge(webhooks::router());
+    if app.login_pages.is_some() {
+        router = router.merge(login::pages::handlers::router());
+    }
     if app.cancel_links.is_some() {
         router = router.merge(not_me::router());
     }

@@ -19,6 +19,7 @@ use crate::verification::model::Channel;
 struct HomePage {
     start_example: String,
     check_example: String,
+    has_login: bool,
 }
 
 /// The inbox.
@@ -182,7 +183,8 @@ async fn home(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     if app.inbox.is_none() {
         return Ok(Redirect::to("/docs").into_response());
     }
-    let page = HomePage { start_example: start_example(&app.public_url, "$KEY"), check_example: check_example(&app.public_url, "$KEY") };
+    let (start_example, check_example) = (start_example(&app.public_url, "$KEY"), check_example(&app.public_url, "$KEY"));
+    let page = HomePage { start_example, check_example, has_login: app.login_pages.is_some() };
     page.render().map(|html| Html(html).into_response()).map_err(Problem::internal)
 }
 
@@ -193,10 +195,11 @@ fn file(kind: &'static str, text: &'static str) -> impl IntoResponse {
 
 const SVG: &str = "image/svg+xml";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
-const FILES: [(&str, &str, &str); 10] = [
+const FILES: [(&str, &str, &str); 11] = [
     ("/static/countersign.css", "text/css; charset=utf-8", include_str!("../../static/countersign.css")),
     ("/static/login.css", "text/css; charset=utf-8", include_str!("../../static/login.css")),
     ("/static/login.js", SCRIPT, include_str!("../../static/login.js")),
+    ("/static/passkey.js", SCRIPT, include_str!("../../static/passkey.js")),
     ("/static/copy.js", SCRIPT, include_str!("../../static/copy.js")),
     ("/static/inbox.js", SCRIPT, include_str!("../../static/inbox.js")),
     ("/static/mark.svg", SVG, include_str!("../../static/mark.svg")),

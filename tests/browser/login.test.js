@@ -1,94 +1,26 @@
 // The pages of the two tutorials with login pages, walked as their readers walk them: register, log in, code, profile, log
-// out. Fields are found by the names that the tutorials' forms use.
+// out.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { PHONE, assertAccessible, assertNoSidewaysScroll, screenshot, startBrowser, startServer, withPage } from "./harness.js";
-
-/** Whatever a page that refuses may be answered with. */
-const REFUSED = [200, 400, 401, 403, 409, 422, 429];
-const CREATED = "Account created successfully! You can now login.";
-const INVALID = "Invalid or expired verification code";
+import {
+  CREATED, INVALID, NO_LIMITS, REFUSED, assertLoggedOut, assertProfile, field, fill, logIn, main, newPerson, nextCode, pathOf, register, send, verify,
+} from "./login.js";
 
 let server;
 let browser;
 
 before(async () => {
-  // Everybody here has one address.
-  const limits = { COUNTERSIGN_SERVICE__DEFAULT__LIMITS__IP_SENDS: "1000/1h", COUNTERSIGN_SERVICE__DEFAULT__LIMITS__IP_CHECKS: "1000/1h" };
-  [server, browser] = await Promise.all([startServer(limits), startBrowser()]);
+  [server, browser] = await Promise.all([startServer(NO_LIMITS), startBrowser()]);
 });
 after(async () => {
   await browser?.close();
   await server?.stop();
 });
 
-// Each test has people of its own.
-let people = 0;
-function newPerson() {
-  people += 1;
-  return { fullname: `Ann Example the ${people}th`, phone: `+49151234${String(60_000 + people)}`, password: "a long enough pass phrase" };
-}
-
 const withRefusals = (options, use) => withPage(browser, server, { expectStatus: REFUSED, ...options }, use);
-const field = (page, name) => page.locator(`main [name="${name}"]:not([type="hidden"])`);
-const pathOf = (page) => new URL(page.url()).pathname;
-const main = (page) => page.locator("main");
-
-/** Sends the form that posts to `action`, and waits for the page that comes. */
-async function send(page, action) {
-  const answered = page.waitForResponse((response) => response.request().method() === "POST" && new URL(response.url()).pathname === action);
-  const loaded = page.waitForEvent("load");
-  await page.locator(`form[action="${action}"]`).locator("button:not([type=button]):not([formaction])").first().click();
-  const [answer] = await Promise.all([answered, loaded]);
-  return answer.status();
-}
-
-async function fill(page, values) {
-  for (const [name, value] of Object.entries(values)) await field(page, name).fill(value);
-}
-
-async function register(page, person) {
-  await page.goto("/register");
-  await fill(page, person);
-  await send(page, "/register");
-  await main(page).getByText(CREATED).waitFor();
-}
-
-async function logIn(page, { phone, password }) {
-  await page.goto("/login");
-  await fill(page, { phone, password });
-  await send(page, "/login");
-  assert.equal(pathOf(page), "/verify");
-  await field(page, "code").waitFor();
-}
-
-async function verify(page, code) {
-  await field(page, "code").fill(code);
-  return send(page, "/verify");
-}
-
-/** The newest code to a number, once it is another than `before`. */
-async function nextCode(phone, before) {
-  for (let tries = 0; tries < 100; tries++) {
-    const code = await server.code(phone);
-    if (code !== before) return code;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`no new code for ${phone}`);
-}
-
-async function assertProfile(page, person) {
-  assert.equal(pathOf(page), "/profile");
-  await main(page).getByText(person.fullname).first().waitFor();
-}
-
-async function assertLoggedOut(page) {
-  await page.goto("/profile");
-  assert.equal(pathOf(page), "/login", "no profile without a session");
-}
-
 const anotherCode = (code) => (code === "000000" ? "000001" : "000000");
 
 async function walk(page) {
@@ -219,7 +151,7 @@ test("a code that another one has replaced is an old code", () =>
     const first = await server.code(person.phone);
     await send(page, "/verify/resend");
     assert.equal(pathOf(page).startsWith("/verify"), true);
-    const second = await nextCode(person.phone, first);
+    const second = await nextCode(server, person.phone, first);
     await page.goto("/verify");
     await verify(page, first);
     await main(page).getByText(INVALID).waitFor();
@@ -296,7 +228,7 @@ test("two tabs: the newer login is the one that counts, and a logout ends both",
     const old = await server.code(person.phone);
     const second = await first.context().newPage();
     await logIn(second, person);
-    const code = await nextCode(person.phone, old);
+    const code = await nextCode(server, person.phone, old);
     await verify(second, code);
     await assertProfile(second, person);
     await first.reload();

@@ -8,6 +8,7 @@
 //! - [`people`]: people at their browsers, and their apps
 //! - [`upstream`]: a provider's API on loopback
 //! - [`stand_in`]: providers, as `countersign dev-provider` plays them
+//! - [`tab`]: a browser's tab that sends the forms that it reads
 //! - [`wire`] and [`raw`]: HTTP as it should be spoken, and bytes as an attacker sends them
 //! - [`sample`]: a provider, or a message, without a server around it
 //!
@@ -38,6 +39,7 @@
 //! - [`twilio_verify`], [`startmessaging`]: providers that make the codes; [`messengers`]: WhatsApp and Telegram
 //! - [`prism`]: what we send to Twilio, against Twilio's own definitions (`./test prism`)
 //! - [`sign_in`], [`sign_in_walks`]: people and their sessions, at the services' own doors
+//! - [`login_pages`]: the pages that people sign in with
 //! - [`accounts_json`], [`accounts_sessions`], [`accounts_strangers`]: the same by the JSON API, and the Express and React
 //!   tutorial
 //! - [`web_app`]: an app of the operator's own
@@ -54,6 +56,7 @@ mod people;
 mod raw;
 mod sample;
 mod stand_in;
+mod tab;
 mod upstream;
 mod wire;
 
@@ -82,6 +85,7 @@ mod keys;
 mod kill;
 mod lifecycle;
 mod listing;
+mod login_pages;
 mod messengers;
 mod neighbours;
 mod not_me;

@@ -164,10 +164,14 @@ impl SetCookies {
     /// A flow that has begun, and the name of its browser. Without a new token nothing changes.
     pub fn flow(self, token: Option<&SecretToken>, visitor: &Visitor) -> SetCookies {
         let Some(token) = token else { return self };
-        let cookies = self.set(Cookie::Flow, token, FLOW_LIFE);
+        self.set(Cookie::Flow, token, FLOW_LIFE).browser(visitor)
+    }
+
+    /// The name of a browser, for the token of its forms.
+    pub fn browser(self, visitor: &Visitor) -> SetCookies {
         match &visitor.browser {
-            Some(browser) => cookies.set(Cookie::Browser, browser, BROWSER_LIFE),
-            None => cookies,
+            Some(browser) => self.set(Cookie::Browser, browser, BROWSER_LIFE),
+            None => self,
         }
     }
 
@@ -179,11 +183,7 @@ impl SetCookies {
     /// A session that has begun, or has another token; the flow is over.
     pub fn signed_in(self, signed_in: &SignedIn, visitor: &Visitor, now: Timestamp) -> SetCookies {
         let life = now.until(signed_in.session.expires_at);
-        let cookies = self.set(Cookie::Session, &signed_in.token, life).clear(Cookie::Flow);
-        match &visitor.browser {
-            Some(browser) => cookies.set(Cookie::Browser, browser, BROWSER_LIFE),
-            None => cookies,
-        }
+        self.set(Cookie::Session, &signed_in.token, life).clear(Cookie::Flow).browser(visitor)
     }
 
     fn line(mut self, cookie: Cookie, value: &str, life: Duration) -> SetCookies {

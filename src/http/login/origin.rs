@@ -27,7 +27,7 @@ const EXPOSED: HeaderValue = HeaderValue::from_static("retry-after, ratelimit, r
 
 /// Who sent a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sender {
+pub enum Sender {
     /// A page of ours, or the person's own doing.
     Own,
     /// A page of an origin that the operator named.
@@ -38,7 +38,8 @@ enum Sender {
     Unsaid,
 }
 
-fn sender(headers: &HeaderMap, app: &App) -> Sender {
+/// As the headers say.
+pub fn sender(headers: &HeaderMap, app: &App) -> Sender {
     let site = headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
     if matches!(site, Some(b"same-origin" | b"none")) {
         return Sender::Own;

@@ -21,6 +21,8 @@ pub struct VerifyPage<'a> {
     pub hidden: &'a [(&'a str, &'a str)],
     /// What is asked for.
     pub way: Way<'a>,
+    /// Whether something waits to be shown: no code could be sent where this is false, and there is nothing to type.
+    pub is_asked: bool,
     /// What is wrong with `code`.
     pub error: Option<Invalid>,
     /// Seconds until another code can be asked for; none where no code is sent, or no other may be.
@@ -67,6 +69,8 @@ pub struct ConfirmPage<'a> {
     pub frame: Frame<'a>,
     /// Who signs in, for the browser's password manager.
     pub identifier: &'a str,
+    /// Goes back with every form, as `then`: where somebody came from.
+    pub then: &'a str,
     /// Whether the account has a password.
     pub has_password: bool,
     /// What is wrong with `password`.

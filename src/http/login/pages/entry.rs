@@ -38,7 +38,8 @@ pub struct LoginPage<'a> {
     pub may_register: bool,
     /// A button that posts the identifier to `/login/code`.
     pub by_code: bool,
-    /// The options for a passkey as JSON, and with them a button; its answer goes to `/login/passkey` as `passkey`.
+    /// Where the script asks for the options of a passkey; with it there is a button, whose answer goes to `/login/passkey` as
+    /// `passkey`.
     pub passkey: Option<&'a str>,
 }
 

@@ -117,6 +117,7 @@ fn proofs(pages: &mut Pages, frame: Frame<'_>) {
         path: VERIFY,
         hidden: &hidden,
         way: sms,
+        is_asked: true,
         error: None,
         resend_in: Some(30),
         passkey: None,
@@ -129,6 +130,8 @@ fn proofs(pages: &mut Pages, frame: Frame<'_>) {
     add(pages, "verify-wrong", &wrong);
     let limited = VerifyPage { frame: Frame { notice: Some(Notice::Wait(600)), ..frame }, resend_in: Some(600), ..verify.clone() };
     add(pages, "verify-limited", &limited);
+    let unsent = VerifyPage { is_asked: false, ..limited.clone() };
+    add(pages, "verify-unsent", &unsent);
     let totp = VerifyPage { way: others[3], resend_in: None, ..verify.clone() };
     add(pages, "verify-totp", &totp);
     let passkey = VerifyPage { way: others[4], resend_in: None, passkey: Some(OPTIONS), ..verify.clone() };
@@ -138,7 +141,7 @@ fn proofs(pages: &mut Pages, frame: Frame<'_>) {
     add(pages, "identifier-verify", &confirm);
     add(pages, "recover", &RecoverPage { frame, error: None });
     add(pages, "recover-wrong", &RecoverPage { frame, error: Some(Invalid::Code) });
-    let confirm = ConfirmPage { frame, identifier: PHONE.value, has_password: true, password: None, ways: &others };
+    let confirm = ConfirmPage { frame, identifier: PHONE.value, then: "security", has_password: true, password: None, ways: &others };
     add(pages, "confirm", &confirm);
     let notice = Some(Notice::WrongCredentials);
     let wrong = ConfirmPage { frame: Frame { notice, ..frame }, password: Some(Invalid::Missing), ways: &[], ..confirm.clone() };

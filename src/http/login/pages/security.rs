@@ -30,7 +30,8 @@ pub struct SecurityPage<'a> {
     pub totp: Option<Timestamp>,
     /// Passkeys.
     pub passkeys: &'a [PasskeyRow<'a>],
-    /// The options for a new passkey as JSON; none where passkeys are off.
+    /// Where the script asks for the options of a new passkey; empty where somebody has to show first who they are, and none
+    /// where passkeys are off.
     pub new_passkey: Option<&'a str>,
     /// Recovery codes that still work.
     pub codes_left: usize,
