@@ -69,12 +69,18 @@ impl Accounts {
         if has(Method::Totp) {
             methods.push(Method::Totp);
         }
+        // Whoever enrolled something is not passed by less: neither by a mail, which is no factor (OTP-13), nor by the place whose
+        // code changed the password (MFA-02, REC-03).
+        let enrolled = has(Method::Totp) || (has(Method::Passkey) && self.passkeys_work());
+        let is_too_little =
+            |method, identifier: &Identifier| enrolled && (method == Method::Email || account.password_reset_by == Some(identifier.id));
         // What was proven by a code needs something else than another code to the same place.
         if state.first.is_none() {
             let identifiers = self.tables.identifiers(account.id).await?;
             for method in [Method::Sms, Method::Whatsapp, Method::Email, Method::Call] {
                 if let Some(channel) = method.channel()
-                    && self.target(&identifiers, channel)?.is_some()
+                    && let Some((identifier, _)) = self.target(&identifiers, channel)?
+                    && !is_too_little(method, &identifier)
                 {
                     methods.push(method);
                 }

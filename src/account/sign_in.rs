@@ -142,11 +142,15 @@ impl Accounts {
         };
         let browser = visitor.browser.as_ref().map(|token| token.hash(BROWSER));
         let candidates = self.tables.candidates(destination.canonical(), CANDIDATES).await?;
-        let known = match (&browser, candidates.first()) {
-            (Some(browser), Some(account)) => self.tables.browser(browser, account.id, self.now()).await?,
-            _ => None,
-        };
-        if let Err(limited) = self.engine.store.take(self.sign_in_limits(visitor, &destination, known.is_some()), self.now()).await? {
+        let mut seen = Vec::new();
+        if let Some(browser) = &browser {
+            for account in &candidates {
+                seen.extend(self.tables.browser(browser, account.id, self.now()).await?.map(|until| (account.id, until)));
+            }
+        }
+        // To all of them: whoever claims an address beside somebody gets no bucket of their own for that person's password (A43).
+        let is_known = !candidates.is_empty() && seen.len() == candidates.len();
+        if let Err(limited) = self.engine.store.take(self.sign_in_limits(visitor, &destination, is_known), self.now()).await? {
             return Ok(SignIn::Limited(limited));
         }
         let Some(account) = self.whose_password(candidates, password).await? else {
@@ -156,7 +160,9 @@ impl Accounts {
         };
         let state = State { stage: Stage::Second, proven: vec!["pwd".into()], asked: None, attempts: 0, session: None, first: None };
         let methods = self.methods(&account, &state).await?;
-        let remembered = known.is_some_and(|until| self.now() < until) && !self.settings.remember_browser.is_zero();
+        // By the account whose password it was, and no other that claims the same (MFA-08).
+        let remembered = seen.iter().any(|(id, until)| *id == account.id && self.now() < *until);
+        let remembered = remembered && !self.settings.remember_browser.is_zero();
         let enrolled = methods.iter().any(|method| method.channel().is_none());
         if remembered || (self.settings.second_factor == SecondFactor::WhenEnrolled && !enrolled) {
             return Ok(match self.complete(visitor, &account, None, &state, false).await? {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::actors::{eventually, wrong};
 use crate::app::TestApp;
-use crate::people::{PASSWORD, Person};
+use crate::people::{PASSWORD, Person, totp_now};
 
 /// The tutorial's own walk, by an app without cookies: no token before the code, and `/protected` opens to it only.
 #[tokio::test]
@@ -222,30 +222,6 @@ async fn old_sessions_do_not_survive_a_change() {
     assert!(answer.json().get("token").is_none(), "REC-04: nobody is signed in by it");
     gone(other, "a reset").await;
     assert!(!ann.is_signed_in().await);
-}
-
-/// The code that an authenticator app shows now (RFC 6238).
-fn totp_now(app: &TestApp, secret: &Value) -> String {
-    use countersign::clock::Clock;
-    let secret = secret.as_str().expect("base32");
-    let mut bits = 0u64;
-    let (mut held, mut key) = (0, Vec::new());
-    for character in secret.bytes().filter(u8::is_ascii_alphanumeric) {
-        let value = if character.is_ascii_digit() { character - b'2' + 26 } else { character - b'A' };
-        bits = bits << 5 | u64::from(value);
-        held += 5;
-        if held >= 8 {
-            held -= 8;
-            key.push((bits >> held) as u8);
-        }
-    }
-    let step = u64::try_from(app.clock.now().0 / 30_000).expect("after 1970");
-    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &key);
-    let tag = ring::hmac::sign(&key, &step.to_be_bytes());
-    let tag = tag.as_ref();
-    let offset = usize::from(tag[19] & 15);
-    let number = u32::from_be_bytes(tag[offset..offset + 4].try_into().expect("four")) & 0x7fff_ffff;
-    format!("{:06}", number % 1_000_000)
 }
 
 /// A43: whoever registered somebody else's address first has nothing of it once its owner proves it.

@@ -144,10 +144,16 @@ impl TestApp {
     }
 
     /// Stops, and starts again on the same files, at the same time of the clock.
-    pub async fn restart(mut self) -> TestApp {
+    pub async fn restart(self) -> TestApp {
+        self.restart_with(|_| ()).await
+    }
+
+    /// The same with other settings.
+    pub async fn restart_with(mut self, change: impl FnOnce(&mut Config)) -> TestApp {
         self.stop().await;
-        let TestApp { config, directory, clock, app, wire, .. } = self;
+        let TestApp { mut config, directory, clock, app, wire, .. } = self;
         drop((app, wire));
+        change(&mut config);
         TestApp::run(config, directory, clock, None, http::public).await
     }
 
@@ -178,6 +184,16 @@ impl TestApp {
         });
         let rows: Vec<_> = rows.expect("rows").flat_map(|row| row.expect("a row")).collect();
         rows.join("|") + "|"
+    }
+
+    /// Changes the tables of accounts behind the server's back.
+    pub fn meddle(&self, sql: &str) {
+        rusqlite::Connection::open(self.config.accounts_database()).expect("a database").execute_batch(sql).expect(sql);
+    }
+
+    /// The same with the tables of codes and limits.
+    pub fn meddle_with_codes(&self, sql: &str) {
+        rusqlite::Connection::open(self.config.database()).expect("a database").execute_batch(sql).expect(sql);
     }
 
     pub fn stranger(&self) -> Stranger {

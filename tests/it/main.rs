@@ -42,6 +42,8 @@
 //! - [`login_pages`]: the pages that people sign in with
 //! - [`accounts_json`], [`accounts_sessions`], [`accounts_strangers`]: the same by the JSON API, and the Express and React
 //!   tutorial
+//! - [`attacks_sign_in`], [`attacks_factors`], [`attacks_sessions`]: what is tried on the way in; `docs/reference/attacks.md` has
+//!   the catalogue
 //! - [`web_app`]: an app of the operator's own
 //! - [`snapshots`]: every JSON body, as it is
 //! - [`architecture`]: who may use what, read from the sources
@@ -65,6 +67,9 @@ mod accounts_sessions;
 mod accounts_strangers;
 mod address_limits;
 mod architecture;
+mod attacks_factors;
+mod attacks_sessions;
+mod attacks_sign_in;
 mod auth;
 mod binding;
 mod cli;

@@ -154,6 +154,23 @@ impl Person {
         self.post("/auth/verify-otp", body).await.expect(200)
     }
 
+    /// Sets up an authenticator app; what it was shown. Its code of now is used by that.
+    pub async fn enrol(&self, app: &TestApp) -> Value {
+        let totp = self.post("/auth/factors/totp", json!({})).await.expect(201);
+        let body = json!({ "id": totp["id"], "code": totp_now(app, &totp["secret"]) });
+        self.post("/auth/factors/totp/confirm", body).await.expect(200);
+        totp
+    }
+
+    /// The code that came after so many others.
+    pub async fn code_after(&self, to: &str, before: usize) -> String {
+        eventually("another code", async || {
+            let codes = self.codes(to).await;
+            (codes.len() > before).then(|| codes[0].clone())
+        })
+        .await
+    }
+
     /// Registered and signed in.
     pub async fn arrive(self) -> Person {
         self.register().await;
@@ -166,4 +183,38 @@ impl Person {
         assert!(matches!(answer.status, 200 | 401), "{} {}", answer.status, answer.body);
         answer.status == 200
     }
+}
+
+/// The bytes that base32 stands for.
+pub fn from_base32(text: &str) -> Vec<u8> {
+    let mut bits = 0u64;
+    let (mut held, mut bytes) = (0, Vec::new());
+    for character in text.bytes().filter(u8::is_ascii_alphanumeric) {
+        let value = if character.is_ascii_digit() { character - b'2' + 26 } else { character - b'A' };
+        bits = bits << 5 | u64::from(value);
+        held += 5;
+        if held >= 8 {
+            held -= 8;
+            bytes.push((bits >> held) as u8);
+        }
+    }
+    bytes
+}
+
+/// The code that an authenticator app shows now (RFC 6238).
+pub fn totp_now(app: &TestApp, secret: &Value) -> String {
+    totp_at(app, secret, 0)
+}
+
+/// The code that it shows so many steps from now.
+pub fn totp_at(app: &TestApp, secret: &Value, steps: i64) -> String {
+    use countersign::clock::Clock;
+    let step = app.clock.now().0 / 30_000 + steps;
+    let key = from_base32(secret.as_str().expect("base32"));
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &key);
+    let tag = ring::hmac::sign(&key, &step.to_be_bytes());
+    let tag = tag.as_ref();
+    let offset = usize::from(tag[19] & 15);
+    let number = u32::from_be_bytes(tag[offset..offset + 4].try_into().expect("four")) & 0x7fff_ffff;
+    format!("{:06}", number % 1_000_000)
 }
