@@ -144,3 +144,4 @@ CREATE TABLE account_event (
     detail TEXT NOT NULL
 );
 CREATE INDEX account_event_by_account ON account_event (account_id, id);
+CREATE INDEX account_event_by_time ON account_event (at);

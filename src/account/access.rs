@@ -27,19 +27,26 @@ impl Accounts {
     /// An access token of a session.
     pub async fn access_token(&self, account: &Account, session: &Session) -> Result<AccessToken, AccountError> {
         let identifiers = self.tables.identifiers(account.id).await?;
-        let subject = Subject { account, session, email: self.email(&identifiers), phone: proven(&identifiers, IdentifierKind::Phone) };
+        let subject = Subject {
+            account,
+            session,
+            email: self.email(account, &identifiers).await?,
+            phone: proven(&identifiers, IdentifierKind::Phone),
+        };
         Ok(self.tokens.issue(&subject, self.now()).await?)
     }
 
     /// The proven mail address. Clients that share a secret with us know people by the one that they registered with (R4): where
-    /// it was never proven, the token says so.
-    fn email<'a>(&self, identifiers: &'a [Identifier]) -> Option<(&'a str, bool)> {
-        let registered = || {
-            let mut registered = identifiers.iter().filter(|found| found.kind == IdentifierKind::Email && found.is_registered);
-            registered.next().filter(|_| self.tokens.settings().shared_secret.is_some())
-        };
-        let proven = proven(identifiers, IdentifierKind::Email).map(|email| (email, true));
-        proven.or_else(|| registered().map(|found| (found.value.as_str(), false)))
+    /// it was never proven, the token says so; and where somebody else claims it as well, it is nobody's.
+    async fn email<'a>(&self, account: &Account, identifiers: &'a [Identifier]) -> Result<Option<(&'a str, bool)>, AccountError> {
+        if let Some(email) = proven(identifiers, IdentifierKind::Email) {
+            return Ok(Some((email, true)));
+        }
+        let mut registered = identifiers.iter().filter(|found| found.kind == IdentifierKind::Email && found.is_registered);
+        let Some(found) = registered.next().filter(|_| self.tokens.settings().shared_secret.is_some()) else { return Ok(None) };
+        let claims = self.tables.candidates(&found.value, 2).await?;
+        let is_alone = claims.iter().all(|claim| claim.id == account.id);
+        Ok(is_alone.then_some((found.value.as_str(), false)))
     }
 
     /// The first refresh token of a session; none when the session has ended.
@@ -65,7 +72,7 @@ impl Accounts {
             }
             Spent::Expired | Spent::Unknown => return Ok(Refreshed::Refused),
         };
-        let Some(Current { session, account }) = self.current_by_id(session).await? else { return Ok(Refreshed::Refused) };
+        let Some(Current { session, account, .. }) = self.current_by_id(session).await? else { return Ok(Refreshed::Refused) };
         let access = Box::new(self.access_token(&account, &session).await?);
         Ok(Refreshed::Done { access, refresh: successor })
     }

@@ -5,7 +5,7 @@ use crate::account::model::{Account, Assurance, Visitor};
 use crate::account::password::{Password, Verified};
 use crate::account::secret_token::SecretToken;
 use crate::account::sessions::{Current, SESSION, SignedIn, assurance};
-use crate::account::sign_in::{Stage, State, Step};
+use crate::account::sign_in::State;
 use crate::account::{AccountError, Accounts};
 use crate::db::accounts::{Flow, NewSession};
 use crate::verification::limit::{LimitName, Limited, Rule, Take};
@@ -27,7 +27,7 @@ impl Accounts {
     /// By the password.
     pub async fn confirm_by_password(&self, visitor: &Visitor, current: &Current, password: &str) -> Result<Confirmed, AccountError> {
         let Ok(password) = Password::parse(password) else { return Ok(Confirmed::Wrong) };
-        let key = LimitName::SignInFailures.key(&[b"session", current.session.id.as_bytes()]);
+        let key = LimitName::SignInFailures.key(&[b"confirmation", current.account.id.as_bytes()]);
         let take = Take { key, name: LimitName::SignInFailures, rule: Rule::Rate(self.settings.sign_in_failures) };
         if let Err(limited) = self.engine.store.take(vec![take], self.now()).await? {
             return Ok(Confirmed::Limited(limited));
@@ -40,13 +40,6 @@ impl Accounts {
         self.engine.store.clear(vec![key]).await?;
         let confirmed = self.confirmed(visitor, &current.account, current.session.id, &["pwd".to_owned()]).await?;
         Ok(confirmed.map_or(Confirmed::Ended, |signed_in| Confirmed::Done(Box::new(signed_in))))
-    }
-
-    /// By a factor: begins a flow whose end confirms the session.
-    pub async fn begin_confirmation(&self, visitor: &Visitor, current: &Current) -> Result<Step, AccountError> {
-        let session = Some(current.session.id);
-        let state = State { stage: Stage::Second, proven: Vec::new(), asked: None, attempts: 0, session, first: None };
-        self.begin(visitor, Some(&current.account), None, state).await
     }
 
     /// The end of such a flow.
@@ -75,7 +68,9 @@ impl Accounts {
         let Some(mut session) = self.tables.session_by_id(session, now).await?.filter(|session| session.account == account.id) else {
             return Ok(None);
         };
-        session.methods.retain(|method| method != "mfa" && !proven.contains(method));
+        // What was shown long ago says nothing any more (MFA-06).
+        let is_recent = now < session.authenticated_at + self.settings.session_aal2.whole;
+        session.methods.retain(|method| is_recent && method != "mfa" && !proven.contains(method));
         session.methods.extend(proven.iter().cloned());
         // It never gets less sure by being confirmed, and no more than what was shown makes it.
         session.assurance =

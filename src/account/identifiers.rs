@@ -20,6 +20,9 @@ use crate::verification::request::InvalidField;
 /// The kind of these flows, and the purpose of their codes.
 const PROVE: &str = "identifier";
 
+/// Numbers and addresses of one account at most, claims included.
+const IDENTIFIERS_MAX: usize = 10;
+
 #[derive(Debug, Serialize, Deserialize)]
 struct State {
     verification: Uuid,
@@ -89,6 +92,9 @@ impl Accounts {
             Ok(_) => return Ok(Claimed::Invalid(InvalidField::new("identifier", "cannot be sent codes here"))),
             Err(invalid) => return Ok(Claimed::Invalid(invalid)),
         };
+        if self.identifiers(current).await?.len() >= IDENTIFIERS_MAX {
+            return Ok(Claimed::Invalid(InvalidField::new("identifier", "is one too many: remove another one first")));
+        }
         let now = self.now();
         let kind = if destination.is_phone() { IdentifierKind::Phone } else { IdentifierKind::Email };
         let claim = Identifier {
@@ -114,7 +120,7 @@ impl Accounts {
             return Ok(Claimed::Invalid(InvalidField::new("identifier", "cannot be sent codes here")));
         };
         let earlier = self.flow_of(&identifier).await?.map(|(_, state)| state.verification);
-        let sent = match self.send(visitor, &current.account, &destination, channel, earlier, PROVE, true).await? {
+        let sent = match self.send(visitor, &current.account, &destination, channel, earlier, PROVE, false).await? {
             Ok(sent) => sent,
             Err(NotSent::Limited(limited)) => return Ok(Claimed::Limited(limited)),
             Err(NotSent::Impossible) => {
@@ -133,8 +139,7 @@ impl Accounts {
             created_at: now,
             expires_at: now + LIFE_MAX,
         };
-        self.tables.end_flow(&flow.token_hash).await?;
-        self.tables.begin_flow(&flow).await?;
+        self.tables.replace_flow(&flow).await?;
         Ok(Claimed::Sent { identifier: Box::new(identifier), resend_after: sent.resend_after })
     }
 
@@ -160,6 +165,7 @@ impl Accounts {
         let event = self.event("identifier.proven", Some(current.account.id), visitor, destination.masked());
         match self.tables.prove(current.account.id, id, self.now(), &event).await? {
             Proving::Owned => {
+                self.end_other_sessions(visitor, current).await?;
                 self.tell(&current.account, Notice::IdentifierAdded(destination), None).await?;
                 Ok(IdentifierProved::Done)
             }
@@ -179,6 +185,9 @@ impl Accounts {
         let event = self.event("identifier.removed", Some(current.account.id), visitor, destination.masked());
         if !self.tables.remove_identifier(current.account.id, id, &event).await? {
             return Ok(IdentifierRemoved::LastOne);
+        }
+        if identifier.proven_at.is_some() {
+            self.end_other_sessions(visitor, current).await?;
         }
         let also = identifier.proven_at.map(|_| destination.clone());
         self.tell(&current.account, Notice::IdentifierRemoved(destination), also).await?;

@@ -118,7 +118,8 @@ impl Accounts {
     /// Any spelling of a number or address. `field` is the caller's name for it.
     fn destination(&self, input: &str, field: &'static str) -> Result<Destination, InvalidField> {
         let policy = self.engine.policy(&self.settings.service);
-        self.engine.destination(&policy, input).map_err(|invalid| InvalidField { field, ..invalid })
+        let destination = self.engine.destination(&policy, input).map_err(|invalid| InvalidField { field, ..invalid })?;
+        Ok(identity(&destination).unwrap_or(destination))
     }
 
     /// A stored number or address. It was parsed when it was stored.
@@ -145,4 +146,11 @@ impl Accounts {
 /// The end user's network: a whole IPv4 address, the /64 of an IPv6 one (ATT-10).
 fn network(visitor: &Visitor) -> String {
     ip_network(visitor.ip)
+}
+
+/// One spelling of a mail address for one person: nobody's mailbox differs by capitals alone, and two accounts that do would be
+/// taken for each other. None where it is that spelling already.
+pub fn identity(destination: &Destination) -> Option<Destination> {
+    let folded = destination.canonical().to_ascii_lowercase();
+    (!destination.is_phone() && folded != destination.canonical()).then(|| Destination::from_canonical(folded, None))
 }

@@ -13,7 +13,7 @@ use crate::verification::model::Channel;
 pub type AccountId = Uuid;
 
 /// A person who can sign in.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Account {
     /// Its id, and the `sub` of its tokens.
     pub id: AccountId,
@@ -30,8 +30,17 @@ pub struct Account {
     /// The identifier whose code alone allowed the last reset of the password: as a second factor it proves nothing more
     /// (REC-03).
     pub password_reset_by: Option<Uuid>,
+    /// When the password was set.
+    pub password_changed_at: Timestamp,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// Without what opens an account (LOG-02).
+impl std::fmt::Debug for Account {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Account").field("id", &self.id).field("is_active", &self.is_active).finish_non_exhaustive()
+    }
 }
 
 /// A number or a mail address.
@@ -174,6 +183,8 @@ pub struct Visitor {
     pub agent: String,
     /// The token of the browser, from its cookie, where it has one.
     pub browser: Option<crate::account::secret_token::SecretToken>,
+    /// Whether flows are found by their cookie alone: those of our own pages are. A client of the JSON API may have none.
+    pub keeps_cookies: bool,
     /// BCP 47: what the page is shown in, and what messages are written in where no account says otherwise.
     pub locale: Arc<str>,
 }

@@ -42,8 +42,7 @@ impl Accounts {
             created_at: now,
             expires_at: Timestamp(now.0 + CONFIRM_WITHIN),
         };
-        self.tables.end_flow(&flow.token_hash).await?;
-        self.tables.begin_flow(&flow).await?;
+        self.tables.replace_flow(&flow).await?;
         let asked = PasskeyAsked { challenge: &challenge, user_verification: UserVerification::Preferred };
         let name = self.label(account).await?;
         let display_name = if account.full_name.is_empty() { &name } else { &account.full_name };

@@ -60,8 +60,8 @@ impl Accounts {
             resend_after: (now + wait).0,
             challenge: None,
         };
-        let state = State { stage: Stage::First, proven: Vec::new(), asked: Some(asked), attempts: 0, session: None, first: None };
-        let step = self.begin(visitor, None, Some(&destination), state.clone()).await?;
+        let state = State { asked: Some(asked), ..State::new(Stage::First) };
+        let step = self.begin(visitor, None, Some(&destination).filter(|_| !visitor.keeps_cookies), state.clone()).await?;
         let Some(token) = &step.token else { return Err(AccountError::Row("flow")) };
         if let Some(flow) = self.tables.flow(SIGN_IN, &token.hash(SIGN_IN), now).await? {
             self.send_behind(visitor, flow, state, destination, channel);
@@ -145,7 +145,7 @@ impl Accounts {
             resend_after: 0,
             challenge: Some(challenge.clone()),
         };
-        let state = State { stage: Stage::Passkey, proven: Vec::new(), asked: Some(asked), attempts: 0, session: None, first: None };
+        let state = State { asked: Some(asked), ..State::new(Stage::Passkey) };
         let step = self.begin(visitor, None, None, state).await?;
         Ok(Ok(Step { passkey: Some(self.passkey_request(None, &challenge).await?), ..step }))
     }

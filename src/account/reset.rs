@@ -17,6 +17,7 @@ use crate::account::second_factor::Judged;
 use crate::account::secret_token::SecretToken;
 use crate::account::sessions::Current;
 use crate::account::settings::SecondFactor;
+use crate::account::sign_in::CANDIDATES;
 use crate::account::{AccountError, Accounts, network};
 use crate::db::accounts::{Flow, NewPassword, Proving};
 use crate::verification::destination::Destination;
@@ -113,14 +114,15 @@ impl Accounts {
         let Ok(sent) = self.send(visitor, &account, destination, channel, None, RESET, false).await? else { return Ok(()) };
         let state = State { verification: Some(sent.id), identifier: Some(identifier.id) };
         let state = serde_json::to_string(&state).map_err(|_| AccountError::Row("flow"))?;
-        self.tables.advance_flow(flow, &state).await?;
+        // From now on it ends with the account's other flows: one reset makes the others worthless.
+        self.tables.advance_flow_of(flow, account.id, &state).await?;
         Ok(())
     }
 
     /// Whose password a code sent there may change: the owner's; or, of an account that has proven nothing, whoever can
     /// prove what it claims.
     async fn resettable(&self, destination: &Destination) -> Result<Option<(Account, Identifier)>, AccountError> {
-        for account in self.tables.candidates(destination.canonical(), 1).await? {
+        for account in self.tables.candidates(destination.canonical(), CANDIDATES).await? {
             let identifiers = self.tables.identifiers(account.id).await?;
             let is_new = identifiers.iter().all(|identifier| identifier.proven_at.is_none());
             let found = identifiers.into_iter().find(|identifier| identifier.value == destination.canonical());
@@ -134,37 +136,48 @@ impl Accounts {
     /// Another password, for the code.
     pub async fn reset(&self, visitor: &Visitor, token: &SecretToken, code: &str, password: &str) -> Result<Reset, AccountError> {
         let now = self.now();
-        // The rules for passwords are the same for everybody, and the code is not used up by breaking one.
+        let Some(flow) = self.tables.flow(RESET, &token.hash(RESET), now).await? else { return Ok(Reset::Ended) };
+        // Before any work: judging and hashing a password costs as much as a sign-in.
+        if let Err(limited) = self.take_sign_in(visitor).await? {
+            return Ok(Reset::Limited(limited));
+        }
+        // The rules for passwords are the same for everybody, and the code is not used up by breaking one, nor by a queue.
         let password = match self.acceptable(password, Vec::new()).await? {
-            Ok(password) => password,
+            Ok(password) => self.hasher.hash(password).await?,
             Err(invalid) => return Ok(Reset::Invalid(invalid)),
         };
-        let Some(flow) = self.tables.flow(RESET, &token.hash(RESET), now).await? else { return Ok(Reset::Ended) };
         let state: State = serde_json::from_str(&flow.state).map_err(|_| AccountError::Row("flow"))?;
-        // Where nobody is there, the code is checked against nothing, and counts for the address as any other (ENM-01).
-        let (verification, identifier) = (state.verification.unwrap_or_default(), state.identifier.unwrap_or_default());
+        let (verification, identifier) = match (state.verification, state.identifier) {
+            (Some(verification), Some(identifier)) => (verification, Some(identifier)),
+            // Nobody is there: a code is as wrong as any, and counts for the address like one (ENM-01).
+            _ => (Uuid::nil(), None),
+        };
         match self.check_code(visitor, verification, RESET, code, Method::Sms).await? {
             Judged::Right(_) => {}
             Judged::Wrong => return Ok(Reset::Wrong),
             Judged::Limited(limited) => return Ok(Reset::Limited(limited)),
             Judged::Unanswered => return Ok(Reset::NotJudged),
         }
+        let Some(identifier) = identifier else { return Ok(Reset::Wrong) };
         if !self.tables.end_flow(&flow.token_hash).await? {
             return Ok(Reset::Ended);
         }
         let Some((verification, _)) = self.engine.get(&self.settings.service, verification).await? else { return Ok(Reset::Ended) };
-        let Some((account, _)) = self.resettable(&verification.destination).await?.filter(|(_, found)| found.id == identifier) else {
+        let Some((account, found)) = self.resettable(&verification.destination).await?.filter(|(_, found)| found.id == identifier) else {
             return Ok(Reset::Ended);
         };
         let event = self.event("identifier.proven", Some(account.id), visitor, verification.destination.masked());
         if self.tables.prove(account.id, identifier, now, &event).await? != Proving::Owned {
             return Ok(Reset::Ended);
         }
-        let password = self.hasher.hash(password).await?;
+        if found.proven_at.is_none() {
+            // Whoever claimed it before may not be who proves it now: what they enrolled opens nothing any more (A43).
+            self.tables.forget_factors(account.id).await?;
+        }
         let event = self.event("account.password_reset", Some(account.id), visitor, verification.destination.masked());
         let new = NewPassword { account: account.id, password, reset_by: Some(identifier), keep: None, now };
         self.tables.set_password(&new, &event).await?;
-        self.forgive(visitor, &account).await?;
+        self.forgive(visitor, &account, None).await?;
         self.tell(&account, Notice::PasswordReset, None).await?;
         Ok(Reset::Done)
     }

@@ -147,7 +147,13 @@ impl Accounts {
         let identifiers = self.tables.identifiers(account.id).await?;
         let Some((identifier, destination)) = self.target(&identifiers, channel)? else { return Ok(None) };
         let earlier = state.asked.as_ref().filter(|asked| asked.identifier == Some(identifier.id)).and_then(|asked| asked.verification);
-        let sent = self.send(visitor, account, &destination, channel, earlier, SIGN_IN, true).await?;
+        // A number that is only claimed may be a stranger's, whose share of messages is not this person's to use (A47).
+        let is_known = identifier.proven_at.is_some();
+        let sent = match self.send(visitor, account, &destination, channel, earlier, SIGN_IN, is_known).await? {
+            // Somebody who went back and began again holds a code already.
+            Err(NotSent::Limited(limited)) => self.pending(account, &destination).await?.ok_or(NotSent::Limited(limited)),
+            sent => sent,
+        };
         let not_sent = note_sending(&mut state, method, Some(identifier.id), sent);
         self.advanced(flow, state, methods, not_sent).await
     }
@@ -172,8 +178,8 @@ impl Accounts {
         Ok(Some(Step { passkey, ..step }))
     }
 
-    /// Sends a code, or sends the earlier one's again. `is_known`: the person has shown a password, so that strangers cannot
-    /// use up their limits (ATT-08).
+    /// Sends a code, or sends the earlier one's again. `is_known`: the person has shown a password and owns the destination, so
+    /// that strangers cannot use up their limits (ATT-08).
     #[expect(clippy::too_many_arguments, reason = "each is another fact about one message")]
     pub(super) async fn send(
         &self,
@@ -205,33 +211,21 @@ impl Accounts {
         };
         Ok(match self.engine.start(&caller, request, false).await? {
             Started::Sending(snapshot) => Ok(Box::new(snapshot)),
-            // Somebody who went back and began again holds a code already.
-            Started::Limited(limited) => match self.pending(account, to, purpose, is_known).await? {
-                Some(snapshot) => Ok(snapshot),
-                None => Err(NotSent::Limited(limited)),
-            },
+            Started::Limited(limited) => Err(NotSent::Limited(limited)),
             Started::Invalid(_) | Started::IdempotencyKeyReused | Started::NotFound | Started::Ended(_) => Err(NotSent::Impossible),
         })
     }
 
     /// The code that this account was sent for another flow a short while ago, and that still works.
-    async fn pending(
-        &self,
-        account: &Account,
-        to: &Destination,
-        purpose: &str,
-        is_known: bool,
-    ) -> Result<Option<Box<Snapshot>>, AccountError> {
-        if !is_known || purpose != SIGN_IN {
-            return Ok(None);
-        }
+    async fn pending(&self, account: &Account, to: &Destination) -> Result<Option<Box<Snapshot>>, AccountError> {
         for flow in self.tables.flows_of(account.id, SIGN_IN, self.now()).await? {
             let state: State = serde_json::from_str(&flow.state).map_err(|_| AccountError::Row("flow"))?;
-            let Some(id) = state.asked.and_then(|asked| asked.verification) else { continue };
+            // Of one that began with a password, as this one did: a first code may be a stranger's.
+            let asked = state.asked.filter(|_| state.stage == Stage::Second);
+            let Some(id) = asked.and_then(|asked| asked.verification) else { continue };
             if let Some((verification, snapshot)) = self.engine.get(&self.settings.service, id).await?
                 && snapshot.status == Status::Pending
                 && verification.destination == *to
-                && verification.subject.as_deref() == Some(&*account.id.to_string())
             {
                 return Ok(Some(Box::new(snapshot)));
             }
@@ -278,7 +272,7 @@ impl Accounts {
         remember: bool,
     ) -> Result<Proved, AccountError> {
         if state.stage == Stage::First {
-            state.first = state.asked.as_ref().and_then(|asked| asked.identifier);
+            state.first = state.second.take();
             state.stage = Stage::Second;
             // What somebody enrolled is asked for, whatever began the sign-in (MFA-02). Paper alone does not count as that.
             let methods = self.methods(account, &state).await?;
@@ -311,6 +305,9 @@ impl Accounts {
             && let Some(verification) = asked.verification.or(first)
         {
             let judged = self.check_code(visitor, verification, SIGN_IN, code, asked.method).await?;
+            if matches!(judged, Judged::Right(_)) {
+                state.second = asked.identifier;
+            }
             return Ok(Some((flow, judged)));
         }
         // Counted in the flow before it is judged (ATT-04).
@@ -364,8 +361,7 @@ impl Accounts {
         remember: bool,
     ) -> Result<Option<SignedIn>, AccountError> {
         let now = self.now();
-        let asked = state.asked.as_ref().filter(|asked| asked.verification.is_some()).and_then(|asked| asked.identifier);
-        let proven = state.first.or(asked);
+        let proven = state.first.or(state.second);
         // The place whose code alone reset the password says nothing new (REC-03).
         let doubtful = account.password_reset_by.is_some() && proven == account.password_reset_by;
         let level = if doubtful { crate::account::model::Assurance::Aal1 } else { assurance(&state.proven) };
@@ -386,6 +382,7 @@ impl Accounts {
             new,
             flow: flow.map(|flow| (flow.token_hash.clone(), flow.revision)),
             proven,
+            password_as_of: state.password_as_of,
             browser: browser.map(|browser| (browser, now + BROWSER_LIFE, remembered_until)),
             settles_reset: level == crate::account::model::Assurance::Aal2,
         };
@@ -393,7 +390,7 @@ impl Accounts {
         if !self.tables.complete(&completion, &event).await? {
             return Ok(None);
         }
-        self.forgive(visitor, account).await?;
+        self.forgive(visitor, account, flow.and_then(|flow| flow.identifier_hash.as_deref())).await?;
         if !is_known && self.settings.sign_in_notices {
             self.tell(account, Notice::SignInFromNewBrowser(visitor.ip), None).await?;
         }

@@ -25,6 +25,8 @@ pub struct Current {
     pub session: Session,
     /// Whose.
     pub account: Account,
+    /// An app or a passkey is enrolled: what matters is not changed on less than two factors then.
+    pub wants_two: bool,
 }
 
 /// Where a sign-in ended well.
@@ -58,12 +60,14 @@ impl Accounts {
             self.tables.seen(session.id, now).await?;
         }
         let account = self.tables.account(session.account).await?;
-        Ok(account.map(|account| Current { session, account }))
+        let wants_two = self.tables.has_enrolled(session.account).await?;
+        Ok(account.map(|account| Current { session, account, wants_two }))
     }
 
-    /// Whether its person proved who they are a short while ago (MFA-04).
+    /// Whether its person proved who they are a short while ago, and with all that they have (MFA-04).
     pub fn is_fresh(&self, current: &Current) -> bool {
-        self.now() < current.session.authenticated_at + self.settings.fresh
+        let is_enough = !current.wants_two || current.session.assurance == Assurance::Aal2;
+        is_enough && self.now() < current.session.authenticated_at + self.settings.fresh
     }
 
     /// The sessions of an account, the newest first.
@@ -122,9 +126,9 @@ impl Accounts {
         }
     }
 
-    /// Housekeeping: what has ended goes.
-    pub async fn sweep(&self, now: Timestamp) -> Result<(), AccountError> {
-        Ok(self.tables.sweep(now).await?)
+    /// Housekeeping: what has ended goes, and what happened before `kept_since`.
+    pub async fn sweep(&self, now: Timestamp, kept_since: Timestamp) -> Result<(), AccountError> {
+        Ok(self.tables.sweep(now, kept_since).await?)
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) const SIGN_IN: &str = "sign-in";
 /// How long somebody may take from the password to the end.
 const FLOW_LIFE: Duration = Duration::from_secs(15 * 60);
 /// Accounts that may have claimed one number without proof, and whose passwords are tried.
-const CANDIDATES: i64 = 3;
+pub(super) const CANDIDATES: i64 = 5;
 
 /// What a flow waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,19 @@ pub(super) struct State {
     pub session: Option<Uuid>,
     /// The number or address that a first code proved.
     pub first: Option<Uuid>,
+    /// The one that a code of the second step proved: only a right code proves where it was sent.
+    #[serde(default)]
+    pub second: Option<Uuid>,
+    /// When the password that was shown was set: a flow that began with an older one ends without a session.
+    #[serde(default)]
+    pub password_as_of: Option<i64>,
+}
+
+impl State {
+    /// One in which nothing was shown yet.
+    pub fn new(stage: Stage) -> State {
+        State { stage, proven: Vec::new(), asked: None, attempts: 0, session: None, first: None, second: None, password_as_of: None }
+    }
 }
 
 /// Which flow is meant.
@@ -158,7 +171,7 @@ impl Accounts {
             self.tables.note(&event).await?;
             return Ok(SignIn::Refused);
         };
-        let state = State { stage: Stage::Second, proven: vec!["pwd".into()], asked: None, attempts: 0, session: None, first: None };
+        let state = State { proven: vec!["pwd".into()], password_as_of: Some(account.password_changed_at.0), ..State::new(Stage::Second) };
         let methods = self.methods(&account, &state).await?;
         // By the account whose password it was, and no other that claims the same (MFA-08).
         let remembered = seen.iter().any(|(id, until)| *id == account.id && self.now() < *until);
@@ -170,7 +183,8 @@ impl Accounts {
                 None => SignIn::Refused,
             });
         }
-        Ok(SignIn::Next(Box::new(self.begin(visitor, Some(&account), Some(&destination), state).await?)))
+        let typed = Some(&destination).filter(|_| !visitor.keeps_cookies);
+        Ok(SignIn::Next(Box::new(self.begin(visitor, Some(&account), typed, state).await?)))
     }
 
     /// The first whose password it is. The work is the same when nobody is there.
@@ -212,11 +226,19 @@ impl Accounts {
         [LimitName::SignInFailures.key(&[&destination.key(), who]), LimitName::AccountFailures.key(&[&destination.key()])]
     }
 
-    /// Forgives the wrong passwords before a sign-in that went through to its end (ATT-09).
-    pub(super) async fn forgive(&self, visitor: &Visitor, account: &Account) -> Result<(), AccountError> {
+    /// Forgives the wrong passwords before a sign-in that went through to its end (ATT-09): for what the account owns, and for
+    /// what was typed (`typed`: its hash) where nobody else claims it. A claim alone forgives nothing: it may be a stranger's.
+    pub(super) async fn forgive(&self, visitor: &Visitor, account: &Account, typed: Option<&str>) -> Result<(), AccountError> {
         let mut buckets = Vec::new();
         for identifier in self.tables.identifiers(account.id).await? {
             let destination = self.stored_destination(&identifier.value)?;
+            let is_typed = typed.is_some_and(|typed| typed == self.typed_hash(&destination));
+            if identifier.proven_at.is_none() {
+                let claims = if is_typed { self.tables.candidates(&identifier.value, 2).await? } else { Vec::new() };
+                if claims.len() != 1 || claims.iter().any(|claim| claim.id != account.id) {
+                    continue;
+                }
+            }
             for is_known in [false, true] {
                 buckets.extend(self.failure_keys(visitor, &destination, is_known));
             }
@@ -261,7 +283,9 @@ impl Accounts {
         let step = match account {
             Some(account) => {
                 let methods = self.methods(account, &state).await?;
-                match wanted.filter(|method| methods.contains(method)).or(methods.first().copied()) {
+                // Nothing is sent anywhere else than where it was wanted.
+                let wanted = wanted.map_or(methods.first().copied(), |wanted| methods.contains(&wanted).then_some(wanted));
+                match wanted {
                     Some(method) => self.ask_for(visitor, account, &flow, state, method, methods).await?,
                     None => Some(self.shown(&flow, &state, methods, Some(NotSent::Impossible))),
                 }

@@ -44,5 +44,5 @@ impl Accounts {
 
 fn confirmation(current: &Current) -> State {
     let session = Some(current.session.id);
-    State { stage: Stage::Second, proven: Vec::new(), asked: None, attempts: 0, session, first: None }
+    State { session, ..State::new(Stage::Second) }
 }

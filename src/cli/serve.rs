@@ -180,7 +180,7 @@ async fn sweep(app: Arc<App>, clock: Arc<dyn Clock>, retention: Duration, mut st
         let now = clock.now();
         if let Some(accounts) = app.accounts.as_ref().filter(|_| now >= accounts_swept_at + ACCOUNTS_EVERY) {
             accounts_swept_at = now;
-            if let Err(error) = accounts.sweep(now).await {
+            if let Err(error) = accounts.sweep(now, now - retention).await {
                 tracing::warn!(%error, "housekeeping of accounts failed");
             }
         }

@@ -6,6 +6,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigError;
 
+/// What the server's own paths begin with.
+const OURS: [&str; 23] = [
+    "v1",
+    "v2",
+    "auth",
+    "login",
+    "logout",
+    "register",
+    "verify",
+    "profile",
+    "forgot",
+    "reset",
+    "recover",
+    "security",
+    "protected",
+    "static",
+    "docs",
+    "openapi.json",
+    "dev",
+    "webhooks",
+    "not-me",
+    "livez",
+    "readyz",
+    "send-code",
+    "verify-code",
+];
+
 /// `[web_app]`.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +51,10 @@ impl WebAppConfig {
         let good = self.path.starts_with('/') && self.path.len() > 1 && !self.path.ends_with('/') && self.path.bytes().all(plain);
         if !good || self.path.contains("//") {
             return Err(ConfigError::rule("web_app.path", "must be a path such as \"/app\": letters, digits, - and _, no / at its end"));
+        }
+        let first = self.path.split('/').nth(1).unwrap_or_default();
+        if OURS.contains(&first) {
+            return Err(ConfigError::rule("web_app.path", format!("must not begin with \"/{first}\": that is the server's own")));
         }
         Ok(())
     }

@@ -162,11 +162,11 @@ async fn ids_of_others_name_nothing() {
     bob.post("/auth/factors/totp/confirm", json!({ "id": totp["id"], "code": "000000" })).await.problem(422, "wrong_proof");
     assert!(other.is_signed_in().await && ann.is_signed_in().await);
     // Their own do.
+    assert_eq!(ann.act("DELETE", &format!("/auth/sessions/{session}")).await.status, 204);
+    assert!(!other.is_signed_in().await);
     ann.post(&format!("/auth/identifiers/{claim}/verify"), json!({ "code": code })).await.expect(200);
     let mine = ann.get("/auth/identifiers").await.expect(200);
     assert!(mine["data"].as_array().expect("a list").iter().any(|one| one["id"] == claim && one["verified"] == true));
-    assert_eq!(ann.act("DELETE", &format!("/auth/sessions/{session}")).await.status, 204);
-    assert!(!other.is_signed_in().await);
     other.sign_in().await;
     assert_eq!(ann.act("POST", "/auth/sessions/revoke-others").await.expect(200)["ended"], 1);
     assert!(!other.is_signed_in().await && ann.is_signed_in().await);

@@ -74,6 +74,7 @@ async fn issue(database: &Database, settings: TokenSettings, now: Timestamp) -> 
         is_active: true,
         password: None,
         password_reset_by: None,
+        password_changed_at: now,
         created_at: now,
     };
     let session = Session {

@@ -64,7 +64,7 @@ fn rows_are_taken_over_or_refused_with_a_reason() {
     assert_eq!(stored::<String>(&binary, "SELECT password FROM account WHERE full_name = 'Ann Lee'"), BCRYPT);
     assert_eq!(stored::<i64>(&binary, "SELECT created_at FROM account WHERE full_name = 'Ann Lee'"), 1_714_564_800_000);
     let claims = "SELECT group_concat(kind || ' ' || value || ' ' || origin, ', ') FROM (SELECT * FROM identifier ORDER BY value)";
-    let expected = "phone +4915112345678 registered, phone +4915112345679 registered, email Ann@example.com registered";
+    let expected = "phone +4915112345678 registered, phone +4915112345679 registered, email ann@example.com registered";
     assert_eq!(stored::<String>(&binary, claims), expected);
     assert_eq!(stored::<i64>(&binary, "SELECT COUNT(*) FROM identifier WHERE proven_at IS NOT NULL OR owned_value IS NOT NULL"), 0);
 }

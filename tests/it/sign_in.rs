@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use countersign::account::Accounts;
+use countersign::account::factors::Enrolled;
+use countersign::account::identifiers::Claimed;
 use countersign::account::model::{Assurance, Method, Visitor};
 use countersign::account::passwordless::Passwordless;
 use countersign::account::register::{Registered, Registration};
@@ -33,6 +35,7 @@ impl Person {
         let visitor = Visitor {
             ip: IpAddr::from([192, 0, 2, u8::try_from(index % 250).expect("small")]),
             agent: "a browser".into(),
+            keeps_cookies: false,
             browser: Some(SecretToken::random(&SystemEntropy)),
             locale: "en".into(),
         };
@@ -68,21 +71,28 @@ impl Person {
 
     /// From the password to the session.
     pub async fn sign_in(&self, app: &TestApp) -> SignedIn {
+        let before = self.codes(app).await.len();
         let flow = flow(&self.begin().await);
-        match self.prove(&flow, &self.newest_code(app).await).await {
+        let code = eventually("another code arrives", async || {
+            let codes = self.codes(app).await;
+            (codes.len() > before).then(|| codes[0].clone())
+        });
+        match self.prove(&flow, &code.await).await {
             Proved::Done(signed_in) => *signed_in,
             other => panic!("not signed in: {other:?}"),
         }
     }
 
+    /// The codes that were sent to this person, the newest first.
+    pub async fn codes(&self, app: &TestApp) -> Vec<String> {
+        let messages = app.inbox().messages().await;
+        let mine = messages.iter().filter(|message| message["to"] == self.phone.as_str());
+        mine.filter_map(|message| message["code"].as_str().map(str::to_owned)).collect()
+    }
+
     /// What the newest message to this person says.
     pub async fn newest_code(&self, app: &TestApp) -> String {
-        eventually("a code arrives", async || {
-            let messages = app.inbox().messages().await;
-            let mine = messages.into_iter().find(|message| message["to"] == self.phone.as_str() && message["code"].is_string());
-            mine.and_then(|message| message["code"].as_str().map(str::to_owned))
-        })
-        .await
+        eventually("a code arrives", async || self.codes(app).await.into_iter().next()).await
     }
 
     pub async fn is_signed_in(&self, token: &SecretToken) -> bool {
@@ -230,6 +240,8 @@ async fn beginning_again_does_not_need_another_message() {
     assert!(again.not_sent.is_none() && again.method == Some(Method::Sms));
     assert!(matches!(ann.prove(&flow(&again), &code).await, Proved::Done(_)));
     assert_eq!(app.inbox().messages().await.len(), 1);
+    // From now on the number is hers, and counts as hers.
+    ann.sign_in(&app).await;
     let third = ann.begin().await;
     assert!(matches!(third.not_sent, Some(NotSent::Limited(_))), "that code is used, and another one is not due");
 }
@@ -280,4 +292,87 @@ async fn of_many_right_answers_one_wins() {
         assert_eq!(winners, 1);
         app.advance(3600);
     }
+}
+
+/// What was shown decides what is proven: a recovery code proves no number, whatever was sent there before (A43).
+#[tokio::test]
+async fn only_the_code_that_was_sent_there_proves_a_number() {
+    let app = TestApp::with("[accounts]\nsecond_factor = \"when_enrolled\"\n").await;
+    let ann = Person::new(&app, 1);
+    ann.register().await;
+    let SignIn::Done(signed_in) = ann.password(PASSWORD).await else { panic!("no session") };
+    let current = ann.accounts.current(&signed_in.token).await.expect("an answer").expect("a session");
+    let Enrolled::Done(codes) = ann.accounts.make_recovery_codes(&ann.visitor, &current).await.expect("an answer") else {
+        panic!("no recovery codes")
+    };
+    let step = ann.begin().await;
+    assert_eq!(step.method, Some(Method::Sms));
+    let proof = Proof::RecoveryCode(codes[0].clone());
+    let proved = ann.accounts.prove(&ann.visitor, &flow(&step), proof, false).await.expect("an answer");
+    assert!(matches!(proved, Proved::Done(_)));
+    let identifiers = ann.accounts.identifiers(&current).await.expect("an answer");
+    assert!(identifiers.iter().all(|identifier| identifier.proven_at.is_none()), "proven by a code on paper");
+
+    // Whoever proves it by a reset gets an account without what was enrolled before.
+    app.advance(120);
+    let Ok(Forgot::Begun(token)) = ann.accounts.forgot(&ann.visitor, &ann.phone).await else { panic!("no reset") };
+    eventually("the code", async || (app.inbox().messages().await.len() >= 2).then_some(())).await;
+    let code = ann.newest_code(&app).await;
+    assert!(matches!(ann.accounts.reset(&ann.visitor, &token, &code, "quite another password").await, Ok(Reset::Done)));
+    let SignIn::Done(after) = ann.password("quite another password").await else { panic!("a factor of before is asked for") };
+    let current = ann.accounts.current(&after.token).await.expect("an answer").expect("a session");
+    assert!(ann.accounts.factors(&current).await.expect("an answer").is_empty());
+}
+
+/// A47: a claim on somebody's number neither forgives wrong passwords there nor uses up their messages.
+#[tokio::test]
+async fn a_claim_is_no_lever_on_its_owner() {
+    let app = TestApp::new().await;
+    let (ann, eve) = (Person::new(&app, 1), Person::new(&app, 2));
+    ann.register().await;
+    ann.sign_in(&app).await;
+    eve.register().await;
+    let evil = eve.sign_in(&app).await;
+    let evil = eve.accounts.current(&evil.token).await.expect("an answer").expect("a session");
+    app.advance(60);
+    assert!(matches!(eve.accounts.add_identifier(&eve.visitor, &evil, &ann.phone).await, Ok(Claimed::Sent { .. })));
+    let at_hers = Person { phone: ann.phone.clone(), ..eve.clone() };
+    for _ in 0..5 {
+        assert!(matches!(at_hers.password("not her password").await, SignIn::Refused));
+    }
+    assert!(matches!(at_hers.password("not her password").await, SignIn::Limited(_)));
+    eve.sign_in(&app).await;
+    assert!(matches!(at_hers.password("not her password").await, SignIn::Limited(_)), "forgiven by another account's sign-in");
+}
+
+/// One mailbox is one person, however it is written; and later claims hide nobody.
+#[tokio::test]
+async fn a_mailbox_is_one_identity() {
+    let app = TestApp::new().await;
+    let register = async |index: u32, email: &str, password: &str| {
+        let person = Person::new(&app, index);
+        let wanted = Registration {
+            full_name: "Ann".into(),
+            phone: Some(person.phone.clone()),
+            email: Some(email.into()),
+            password: password.into(),
+        };
+        let made = person.accounts.register(&person.visitor, wanted).await.expect("an answer");
+        (person, made)
+    };
+    let (ann, made) = register(1, "Ann@Example.com", PASSWORD).await;
+    assert!(matches!(made, Registered::Made));
+    assert!(matches!(register(2, "ann@example.com", PASSWORD).await.1, Registered::Taken));
+    let by_mail = Person { phone: "ANN@example.com".into(), ..ann.clone() };
+    let step = by_mail.begin().await;
+    assert!(matches!(ann.prove(&flow(&step), &ann.newest_code(&app).await).await, Proved::Done(_)));
+    for index in 3..10 {
+        let (eve, made) = register(index, "ann@example.com", "some other long password").await;
+        assert!(matches!(made, Registered::Made), "a claim of an account that proved its number keeps nobody out");
+        let step = eve.accounts.sign_in(&eve.visitor, &eve.phone, "some other long password").await.expect("an answer");
+        let SignIn::Next(step) = step else { panic!("no next step") };
+        assert!(matches!(eve.prove(&flow(&step), &eve.newest_code(&app).await).await, Proved::Done(_)));
+    }
+    app.advance(120);
+    assert!(matches!(by_mail.password(PASSWORD).await, SignIn::Next(_)), "hidden by the claims of others");
 }

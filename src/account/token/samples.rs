@@ -19,6 +19,7 @@ pub fn account() -> Account {
         is_active: true,
         password: Some("$argon2id$hash".into()),
         password_reset_by: None,
+        password_changed_at: Timestamp(0),
         created_at: Timestamp(0),
     }
 }

@@ -1,5 +1,6 @@
 //! From a row of another system to a person, or to the reason why not.
 
+use crate::account::identity;
 use crate::account::password::foreign::Foreign;
 use crate::clock::Timestamp;
 use crate::db::import::Person;
@@ -105,6 +106,7 @@ impl Found {
         let mut identifiers = Vec::new();
         for (value, is_phone) in [(phone, true), (email, false)].into_iter().filter(|(value, _)| !value.is_empty()) {
             let destination = Destination::parse(value, region).map_err(|error| Refusal::new(mask(value), error.to_string()))?;
+            let destination = identity(&destination).unwrap_or(destination);
             if destination.is_phone() != is_phone {
                 let what = if is_phone { "is not a phone number" } else { "is not a mail address" };
                 return Err(Refusal::new(mask(value), what));

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::db::database::Change;
 
 /// An account to be made.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NewAccount {
     /// Its id.
     pub id: AccountId,
@@ -23,6 +23,13 @@ pub struct NewAccount {
     pub identifiers: Vec<(Uuid, IdentifierKind, String)>,
 }
 
+/// Without what opens an account (LOG-02).
+impl std::fmt::Debug for NewAccount {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("NewAccount").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
 /// What came of a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registering {
@@ -33,7 +40,7 @@ pub enum Registering {
 }
 
 /// Another password, and what ends with the old one (SES-05).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NewPassword {
     /// Whose.
     pub account: AccountId,
@@ -47,11 +54,19 @@ pub struct NewPassword {
     pub now: Timestamp,
 }
 
-const COLUMNS: &str = "a.id, a.full_name, a.locale, a.roles, a.status, a.password, a.password_reset_by, a.created_at";
+/// Without what opens an account (LOG-02).
+impl std::fmt::Debug for NewPassword {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("NewPassword").field("account", &self.account).field("keep", &self.keep).finish_non_exhaustive()
+    }
+}
 
-type Row = (String, String, String, String, String, Option<String>, Option<String>, i64);
+const COLUMNS: &str =
+    "a.id, a.full_name, a.locale, a.roles, a.status, a.password, a.password_reset_by, a.password_changed_at, a.created_at";
 
-fn account((id, full_name, locale, roles, status, password, reset_by, created_at): Row) -> Account {
+type Row = (String, String, String, String, String, Option<String>, Option<String>, i64, i64);
+
+fn account((id, full_name, locale, roles, status, password, reset_by, password_changed_at, created_at): Row) -> Account {
     Account {
         id: uuid(&id),
         full_name,
@@ -60,6 +75,7 @@ fn account((id, full_name, locale, roles, status, password, reset_by, created_at
         is_active: status == "active",
         password,
         password_reset_by: reset_by.map(|id| uuid(&id)),
+        password_changed_at: Timestamp(password_changed_at),
         created_at: Timestamp(created_at),
     }
 }
@@ -101,7 +117,7 @@ impl AccountTables {
     /// One account.
     pub async fn account(&self, id: AccountId) -> Result<Option<Account>, sqlx::Error> {
         let row: Option<Row> = sqlx::query_as(
-            "SELECT id, full_name, locale, roles, status, password, password_reset_by, created_at FROM account WHERE id = ?",
+            "SELECT id, full_name, locale, roles, status, password, password_reset_by, password_changed_at, created_at FROM account WHERE id = ?",
         )
         .bind(id.to_string())
         .fetch_optional(self.database.pool())
@@ -109,12 +125,14 @@ impl AccountTables {
         Ok(row.map(account))
     }
 
-    /// Who may mean this number or address when they sign in: its owner, or those who claimed it with their account.
+    /// Who may mean this number or address when they sign in: its owner, or those who claimed it with their account. Those who
+    /// have proven anything come first, then whoever claimed it first: later claims of others hide nobody.
     pub async fn candidates(&self, value: &str, limit: i64) -> Result<Vec<Account>, sqlx::Error> {
         let sql = format!(
             "SELECT {COLUMNS} FROM identifier i JOIN account a ON a.id = i.account_id WHERE i.value = ? AND (i.owned_value IS NOT NULL \
              OR (i.origin = 'registered' AND NOT EXISTS (SELECT 1 FROM identifier o WHERE o.owned_value = i.value))) \
-             ORDER BY i.claimed_at DESC LIMIT ?"
+             ORDER BY CASE WHEN i.owned_value IS NOT NULL THEN 0 WHEN EXISTS (SELECT 1 FROM identifier p WHERE p.account_id = a.id \
+             AND p.proven_at IS NOT NULL) THEN 1 ELSE 2 END, i.claimed_at LIMIT ?"
         );
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(value).bind(limit);
         let rows: Vec<Row> = query.fetch_all(self.database.pool()).await?;
@@ -135,6 +153,9 @@ impl AccountTables {
         let query = sqlx::query(sql).bind(&new.password).bind(new.now.0).bind(reset_by).bind(new.account.to_string());
         query.execute(&mut *change).await?;
         end_sessions(&mut change, new.account, new.keep).await?;
+        // Those of the session that goes on, too: it gets another one when it asks.
+        let tokens = "DELETE FROM refresh_token WHERE session_id IN (SELECT id FROM session WHERE account_id = ?)";
+        sqlx::query(tokens).bind(new.account.to_string()).execute(&mut *change).await?;
         note(&mut change, event).await?;
         change.commit().await
     }

@@ -17,7 +17,7 @@ const REST: i64 = 30_000;
 const REST_LONGEST: i64 = 3_600_000;
 
 /// A factor.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct FactorRow {
     /// Its id.
     pub id: Uuid,
@@ -39,8 +39,20 @@ pub struct FactorRow {
     pub confirmed_at: Option<Timestamp>,
 }
 
+/// Without what opens an account (LOG-02).
+impl std::fmt::Debug for FactorRow {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("FactorRow")
+            .field("id", &self.id)
+            .field("account", &self.account)
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A factor to be made.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NewFactor {
     /// Its id.
     pub id: Uuid,
@@ -56,6 +68,13 @@ pub struct NewFactor {
     pub counter: i64,
     /// Whether it counts at once.
     pub is_confirmed: bool,
+}
+
+/// Without what opens an account (LOG-02).
+impl std::fmt::Debug for NewFactor {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("NewFactor").field("id", &self.id).field("method", &self.method).finish_non_exhaustive()
+    }
 }
 
 const COLUMNS: &str = "SELECT id, account_id, kind, name, secret, selector, counter, created_at, confirmed_at FROM factor";
@@ -79,6 +98,13 @@ impl AccountTables {
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(account.to_string());
         let rows: Vec<Row> = query.fetch_all(self.database.pool()).await?;
         Ok(rows.into_iter().map(factor).collect())
+    }
+
+    /// Whether an authenticator app or a passkey is enrolled.
+    pub async fn has_enrolled(&self, account: AccountId) -> Result<bool, sqlx::Error> {
+        let sql = "SELECT COUNT(*) FROM factor WHERE account_id = ? AND confirmed_at IS NOT NULL AND kind IN ('totp', 'passkey')";
+        let (count,): (i64,) = sqlx::query_as(sql).bind(account.to_string()).fetch_one(self.database.pool()).await?;
+        Ok(count > 0)
     }
 
     /// The passkey with that id, whosever it is: for a sign-in that begins with it.
@@ -120,8 +146,9 @@ impl AccountTables {
 
     /// Counts a code before it is judged (ATT-04). False: it rests after too many wrong ones, or is closed.
     pub async fn attempt_factor(&self, id: Uuid, now: Timestamp) -> Result<bool, sqlx::Error> {
-        let sql = "UPDATE factor SET failures = failures + 1, closed_until = CASE WHEN failures + 1 < ? THEN 0 \
-                   WHEN (failures + 2 - ?) * ? > ? THEN ? + ? ELSE ? + (failures + 2 - ?) * ? END \
+        // In this order: MySQL sees what stands before it as changed already.
+        let sql = "UPDATE factor SET closed_until = CASE WHEN failures + 1 < ? THEN 0 \
+                   WHEN (failures + 2 - ?) * ? > ? THEN ? + ? ELSE ? + (failures + 2 - ?) * ? END, failures = failures + 1 \
                    WHERE id = ? AND failures < ? AND closed_until <= ?";
         let query = sqlx::query(sql).bind(FAILURES_SOFT).bind(FAILURES_SOFT).bind(REST).bind(REST_LONGEST);
         let query = query.bind(now.0).bind(REST_LONGEST).bind(now.0).bind(FAILURES_SOFT).bind(REST);

@@ -1,5 +1,8 @@
 //! `flow`: what somebody has begun. Each step is guarded by the revision, so of two at once one wins (MFA-03).
 
+use sqlx::Any;
+use sqlx::any::AnyArguments;
+use sqlx::query::Query;
 use uuid::Uuid;
 
 use super::{AccountTables, uuid};
@@ -38,14 +41,26 @@ fn flow((token_hash, kind, account, identifier_hash, address, state, revision, c
     Flow { token_hash, kind, account, identifier_hash, address, state, revision, created_at, expires_at }
 }
 
+fn insert(flow: &Flow) -> Query<'_, Any, AnyArguments> {
+    let sql = "INSERT INTO flow (token_hash, kind, account_id, identifier_hash, address, state, revision, created_at, expires_at) \
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let query = sqlx::query(sql).bind(&flow.token_hash).bind(&flow.kind).bind(flow.account.map(|id| id.to_string()));
+    let query = query.bind(flow.identifier_hash.as_deref()).bind(&flow.address).bind(&flow.state).bind(flow.revision);
+    query.bind(flow.created_at.0).bind(flow.expires_at.0)
+}
+
 impl AccountTables {
     /// Begins one.
     pub async fn begin_flow(&self, flow: &Flow) -> Result<(), sqlx::Error> {
-        let sql = "INSERT INTO flow (token_hash, kind, account_id, identifier_hash, address, state, revision, created_at, expires_at) \
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        let query = sqlx::query(sql).bind(&flow.token_hash).bind(&flow.kind).bind(flow.account.map(|id| id.to_string()));
-        let query = query.bind(flow.identifier_hash.as_deref()).bind(&flow.address).bind(&flow.state).bind(flow.revision);
-        query.bind(flow.created_at.0).bind(flow.expires_at.0).execute(self.database.pool()).await.map(drop)
+        insert(flow).execute(self.database.pool()).await.map(drop)
+    }
+
+    /// Begins one in place of another with the same name.
+    pub async fn replace_flow(&self, flow: &Flow) -> Result<(), sqlx::Error> {
+        let mut change = self.change().await?;
+        sqlx::query("DELETE FROM flow WHERE token_hash = ?").bind(&flow.token_hash).execute(&mut *change).await?;
+        insert(flow).execute(&mut *change).await?;
+        change.commit().await
     }
 
     /// The one with that token, while it lives.

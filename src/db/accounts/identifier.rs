@@ -72,6 +72,12 @@ impl AccountTables {
         Ok(proving)
     }
 
+    /// Takes every factor from an account: they were enrolled before anything of it was proven.
+    pub async fn forget_factors(&self, account: AccountId) -> Result<(), sqlx::Error> {
+        let query = sqlx::query("DELETE FROM factor WHERE account_id = ?").bind(account.to_string());
+        query.execute(self.database.pool()).await.map(drop)
+    }
+
     /// Takes one from an account, unless it is the last that is proven. True when it did.
     pub async fn remove_identifier(&self, account: AccountId, identifier: Uuid, event: &NewEvent) -> Result<bool, sqlx::Error> {
         let mut change = self.change().await?;

@@ -33,8 +33,8 @@ impl AccountTables {
         AccountTables { database }
     }
 
-    /// Removes what has ended: flows, sessions, browsers. Little, and often enough by the hour.
-    pub async fn sweep(&self, now: Timestamp) -> Result<(), sqlx::Error> {
+    /// Removes what has ended (flows, sessions, browsers), and events from before `kept_since`.
+    pub async fn sweep(&self, now: Timestamp, kept_since: Timestamp) -> Result<(), sqlx::Error> {
         let pool = self.database.pool();
         for sql in [
             "DELETE FROM flow WHERE expires_at <= ?",
@@ -45,6 +45,7 @@ impl AccountTables {
             let query = (0..sql.matches('?').count()).fold(sqlx::query(sql), |query, _| query.bind(now.0));
             query.execute(pool).await?;
         }
+        sqlx::query("DELETE FROM account_event WHERE at < ?").bind(kept_since.0).execute(pool).await?;
         Ok(())
     }
 

@@ -111,6 +111,7 @@ impl FromRequestParts<Arc<App>> for Browser {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let locale = wanted_locale(text(header::ACCEPT_LANGUAGE)).map(Arc::from);
         let visitor = Visitor {
+            keeps_cookies: false,
             ip: client_address(*peer, headers, &app.trusted_proxies),
             agent: text(header::USER_AGENT).to_owned(),
             browser: Cookie::Browser.of(headers, app),

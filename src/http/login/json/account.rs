@@ -75,13 +75,9 @@ pub async fn confirm(
             }
         }
         ConfirmBody { password: None, method: Some(method), confirm_token: None, code: None, credential: None } => {
-            let begun = accounts.begin_confirmation(&person.visitor, &person.current).await?;
+            let begun = accounts.begin_confirmation_by(&person.visitor, &person.current, method).await?;
             let Some(token) = begun.token.clone() else { return Err(AccountError::Row("flow").into()) };
-            let step = if begun.method == Some(method) {
-                Some(begun)
-            } else {
-                accounts.ask(&person.visitor, &FlowRef::Token(token.clone()), Some(method)).await?
-            };
+            let step = (begun.method == Some(method) || begun.not_sent.is_some()).then_some(begun);
             return began(&app, &person, token, step);
         }
         ConfirmBody { password: None, method: None, confirm_token, code, credential } => {

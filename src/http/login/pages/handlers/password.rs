@@ -45,7 +45,8 @@ pub async fn change(MemberSent { member, form }: MemberSent<PasswordForm>) -> Re
     match visit.accounts.confirm_by_password(&visit.visitor, &member.current, &form.current_password).await? {
         Confirmed::Done(confirmed) => {
             let cookies = SetCookies::new(&visit.app).signed_in(&confirmed, &visit.visitor, visit.accounts.clock.now());
-            let current = Current { session: confirmed.session.clone(), account: confirmed.account.clone() };
+            let wants_two = member.current.wants_two;
+            let current = Current { session: confirmed.session.clone(), account: confirmed.account.clone(), wants_two };
             set(&member, &current, cookies, &form.new_password).await
         }
         Confirmed::Wrong => page(&member, StatusCode::UNAUTHORIZED, Some(Notice::WrongCredentials), None, None).await,

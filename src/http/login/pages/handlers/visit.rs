@@ -52,6 +52,7 @@ impl FromRequestParts<Arc<App>> for Visit {
         let browser = Browser::from_request_parts(parts, app).await?;
         let is_new = browser.visitor.browser.is_none();
         let Browser { visitor, flow, reset, session } = browser.known(app);
+        let visitor = Visitor { keeps_cookies: true, ..visitor };
         let csrf = visitor.browser.as_ref().map(|browser| form_token(accounts, browser)).unwrap_or_default();
         let is_shown = parts.headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
         let (app, accounts, pages) = (Arc::clone(app), Arc::clone(accounts), Arc::clone(pages));
