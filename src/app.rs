@@ -13,7 +13,7 @@ use crate::account::password::Hasher;
 use crate::account::settings::AccountSettings;
 use crate::account::token::Tokens;
 use crate::account::token::keyring::Keyring;
-use crate::account::{Accounts, factors};
+use crate::account::{Accounts, passkeys};
 use crate::audit::AuditLog;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, Mode, RouteConfig};
@@ -267,7 +267,7 @@ async fn accounts_of(
         engine: Arc::clone(engine),
         hasher: Hasher::new(&config.accounts.hashing()?, engine.peppers.clone(), Arc::clone(&entropy)).map_err(BuildError::Threads)?,
         notifier,
-        relying_party: factors::relying_party(public_url, &engine.policy(&settings.service).brand),
+        relying_party: passkeys::relying_party(public_url, &engine.policy(&settings.service).brand),
         peppers: engine.peppers.clone(),
         clock,
         entropy,

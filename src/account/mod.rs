@@ -5,7 +5,7 @@
 //! length, life or limits is decided here. What lies in the database opens no door by itself.
 //!
 //! - [`register`], [`identifiers`]: accounts, and the numbers and addresses that they own
-//! - [`password`], [`factors`]: what people prove; [`sign_in`], [`reset`], [`confirm`]: when they have to
+//! - [`password`], [`factors`], [`passkeys`]: what people prove; [`sign_in`], [`reset`], [`confirm`]: when they have to
 //! - [`sessions`]: what comes of it; [`access`], [`token`]: what other services see of it
 //! - [`notice`]: what the owner is told (NOT-01)
 
@@ -16,6 +16,7 @@ pub mod factors;
 pub mod identifiers;
 pub mod model;
 pub mod notice;
+pub mod passkeys;
 pub mod password;
 pub mod passwordless;
 pub mod register;

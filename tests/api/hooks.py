@@ -36,6 +36,3 @@ schemathesis.openapi.format("destination", st.one_of(phones, mailboxes))
 schemathesis.openapi.format("ip", addresses)
 schemathesis.openapi.format("phone", phones)
 schemathesis.openapi.format("mailbox", mailboxes)
-# Long enough, and on no list.
-words = st.text("abcdefghijklmnopqrstuvwxyz ", min_size=16, max_size=40)
-schemathesis.openapi.format("new-password", st.builds("7 {} q!".format, words))

@@ -164,10 +164,10 @@ export async function assertNoSidewaysScroll(page, name) {
 }
 
 /** Keeps a picture under target/screenshots, and with UPDATE_PICTURES=1 also for the documentation. */
-export async function screenshot(page, name, { picture } = {}) {
+export async function screenshot(page, name, { picture, fullPage = !picture } = {}) {
   mkdirSync(SCREENSHOTS, { recursive: true });
   const file = path.join(SCREENSHOTS, `${name}.png`);
-  await page.screenshot({ path: file, fullPage: !picture, animations: "disabled" });
+  await page.screenshot({ path: file, fullPage, animations: "disabled" });
   if (picture && process.env.UPDATE_PICTURES === "1") {
     mkdirSync(PICTURES, { recursive: true });
     cpSync(file, path.join(PICTURES, `${picture}.png`));

@@ -9,6 +9,9 @@ import {
   CREATED, INVALID, NO_LIMITS, REFUSED, assertLoggedOut, assertProfile, field, fill, logIn, main, newPerson, nextCode, pathOf, register, send, verify,
 } from "./login.js";
 
+/** Pictures that the README shows. */
+const IN_README = ["register", "verify", "totp"];
+
 let server;
 let browser;
 
@@ -59,7 +62,7 @@ test("nothing for axe on any page of the walk, refusals included", () =>
     const look = async (name) => {
       await assertNoSidewaysScroll(page, name);
       await assertAccessible(page, name);
-      await screenshot(page, `login-${name}`);
+      await screenshot(page, `login-${name}`, { picture: IN_README.includes(name) && `login-${name}`, fullPage: true });
     };
     await page.goto("/register");
     await look("register");

@@ -10,6 +10,9 @@ import {
   INVALID, NO_LIMITS, REFUSED, appCode, arrive, assertLoggedOut, assertProfile, field, fill, logIn, logOut, main, newPerson, nextCode, pathOf, send,
 } from "./login.js";
 
+/** Pictures that the README shows. */
+const IN_README = ["register", "verify", "totp"];
+
 let server;
 let browser;
 
@@ -40,7 +43,7 @@ const withRefusals = (options, use) => withPage(browser, server, { expectStatus:
 async function look(page, name) {
   await assertNoSidewaysScroll(page, name);
   await assertAccessible(page, name);
-  await screenshot(page, `login-${name}`);
+  await screenshot(page, `login-${name}`, { picture: IN_README.includes(name) && `login-${name}`, fullPage: true });
 }
 
 /** Presses a button that leads to another page. */

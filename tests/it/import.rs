@@ -1,12 +1,9 @@
 //! People who come from another system, with their passwords.
 
-use std::sync::Arc;
-
-use countersign::account::password::{HashSettings, Hasher, Password, Verified};
-use countersign::secret::{Pepper, Peppers, SystemEntropy};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
+use crate::actors::eventually;
 use crate::binary::{Binary, Said};
 
 /// Of the password "U*U".
@@ -134,14 +131,23 @@ async fn tables_of_the_tutorials_are_taken_over() {
     assert!(wrong.code == Some(1) && !wrong.complaints.contains("hush"), "{wrong:?}");
 
     assert_eq!(stored::<i64>(&binary, "SELECT created_at FROM account WHERE full_name = 'Ünal Öz'"), 1_714_564_800_000);
-    let pepper = Pepper::new(&[7; 32]).expect("long enough");
-    let peppers = Peppers { current: pepper, previous: None };
-    let hasher = Hasher::new(&HashSettings::default(), peppers, Arc::new(SystemEntropy)).expect("threads");
-    for name in ["Ünal Öz", "Bea", "Dan"] {
+    // They sign in here as they did there; the first time replaces the hash.
+    let server = binary.serve().await;
+    let (stranger, inbox) = (server.stranger(), server.inbox());
+    for (name, phone) in [("Ünal Öz", "+4915112345678"), ("Bea", "+4915112345679"), ("Dan", "+4915112345680")] {
+        let login = async |password: &str| stranger.post("/auth/login", &[], json!({ "phone": phone, "password": password })).await;
+        login("U*V").await.expect(401);
+        login("U*U").await.expect(200);
+        let code = eventually("the code", async || {
+            let messages = inbox.messages().await;
+            let mine = messages.iter().find(|message| message["to"] == phone)?;
+            mine["code"].as_str().map(str::to_owned)
+        })
+        .await;
+        let signed_in = stranger.post("/auth/verify-otp", &[], json!({ "phone": phone, "code": code })).await.expect(200);
+        assert!(signed_in["token"].is_string(), "{name}: {signed_in}");
         let hash = stored::<String>(&binary, &format!("SELECT password FROM account WHERE full_name = '{name}'"));
-        let password = |text| Password::parse(text).expect("a password");
-        assert_eq!(hasher.verify(password("U*V"), Some(hash.clone())).await.expect("judged"), Verified::No);
-        let Verified::YesAnd(new) = hasher.verify(password("U*U"), Some(hash)).await.expect("judged") else { panic!("no new hash") };
-        assert!(new.starts_with("$argon2id$v=19$m=19456,t=2,p=1,"));
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1,"), "{name} has the old hash");
+        login("U*U").await;
     }
 }

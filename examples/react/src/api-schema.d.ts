@@ -618,7 +618,7 @@ export interface components {
             email?: string;
             /** Format: destination */
             identifier?: string;
-            /** Format: new-password */
+            /** Format: password */
             password: string;
             /** Format: phone */
             phone?: string;
@@ -653,7 +653,7 @@ export interface components {
             /** Format: mailbox */
             email?: string;
             full_name?: string;
-            /** Format: new-password */
+            /** Format: password */
             password: string;
             /** Format: phone */
             phone?: string;

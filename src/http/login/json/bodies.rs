@@ -37,7 +37,7 @@ pub struct RegisterBody {
     #[schema(nullable = false, example = "+4915112345678", max_length = 40, format = "phone")]
     pub phone: Option<String>,
     /// At least 8 characters, 15 where no second factor is asked for; at most 256. Common ones are refused.
-    #[schema(value_type = String, example = "correct horse battery", format = "new-password")]
+    #[schema(value_type = String, example = "correct horse battery", format = "password")]
     pub password: Secret,
     /// As the person writes it.
     #[serde(default, deserialize_with = "given")]
@@ -62,7 +62,7 @@ pub struct LoginBody {
     #[schema(nullable = false, max_length = 254, format = "destination")]
     pub identifier: Option<String>,
     /// The password.
-    #[schema(value_type = String, example = "correct horse battery", format = "new-password")]
+    #[schema(value_type = String, example = "correct horse battery", format = "password")]
     pub password: Secret,
 }
 
@@ -180,7 +180,7 @@ pub struct ResetBody {
     #[schema(value_type = String, example = "314159", max_length = 64)]
     pub code: Secret,
     /// The new password.
-    #[schema(value_type = String, example = "correct horse battery", format = "new-password")]
+    #[schema(value_type = String, example = "correct horse battery", format = "password")]
     pub password: Secret,
 }
 
@@ -189,7 +189,7 @@ pub struct ResetBody {
 #[serde(deny_unknown_fields)]
 pub struct PasswordBody {
     /// The new one.
-    #[schema(value_type = String, example = "correct horse battery", format = "new-password")]
+    #[schema(value_type = String, example = "correct horse battery", format = "password")]
     pub password: Secret,
 }
 
