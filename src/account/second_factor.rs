@@ -371,12 +371,16 @@ impl Accounts {
         }
         let (new, token) = self.new_session(visitor, account, methods, level);
         let browser = visitor.browser.as_ref().map(|token| token.hash(BROWSER));
-        let is_known = match &browser {
-            Some(browser) => self.tables.browser(browser, account.id, now).await?.is_some(),
-            None => false,
+        let known = match &browser {
+            Some(browser) => self.tables.browser(browser, account.id, now).await?,
+            None => None,
         };
-        let remembered_until =
-            if remember && level == crate::account::model::Assurance::Aal2 { now + self.settings.remember_browser } else { Timestamp(0) };
+        let is_known = known.is_some();
+        // A sign-in without a second factor neither ends what was remembered nor prolongs it (MFA-08).
+        let remembered_until = match remember && level == crate::account::model::Assurance::Aal2 {
+            true => now + self.settings.remember_browser,
+            false => known.unwrap_or(Timestamp(0)),
+        };
         let session = new.session.clone();
         let completion = Completion {
             new,

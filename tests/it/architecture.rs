@@ -168,3 +168,23 @@ fn every_problem_is_explained() {
         assert!(section.contains(status.as_str()), "the section of {name} does not name {status}");
     }
 }
+
+/// The catalogue of attacks names tests, and each of them is there; so is each attack.
+#[test]
+fn every_attack_names_its_tests() {
+    let catalogue = std::fs::read_to_string(root().join("docs/reference/attacks.md")).expect("docs/reference/attacks.md");
+    let rows: Vec<_> = catalogue.lines().filter(|line| line.starts_with("| A")).collect();
+    let wanted: Vec<_> = (1..=54).map(|number| format!("A{number:02}")).collect();
+    let found: Vec<_> = rows.iter().filter_map(|row| row.split(' ').nth(1)).collect();
+    assert_eq!(found, wanted);
+    for row in rows {
+        let tests: Vec<_> = row.split('`').filter_map(|word| word.split_once("::")).collect();
+        let is_said = row.contains("**Open**") || row.contains("does not apply");
+        assert!(!tests.is_empty() || is_said, "{row}");
+        for (place, name) in tests {
+            let file = if place.contains('/') { root().join(place) } else { root().join(format!("tests/it/{place}.rs")) };
+            let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{place}: {error}"));
+            assert!(text.contains(&format!("fn {name}(")), "{place} has no test {name}");
+        }
+    }
+}

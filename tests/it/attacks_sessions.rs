@@ -38,7 +38,6 @@ async fn sessions_end_by_the_clock() {
     assert!(ann.is_signed_in().await, "23 hours and 59 minutes");
     app.advance(2 * 60);
     assert!(!ann.is_signed_in().await, "24 hours and a minute, a minute ago in use");
-    assert_eq!(app.dump("session").matches("another").count(), 0);
 }
 
 /// TOK-02, A48: a key that comes with the token, or is named by it, is never asked for and never believed.

@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::actors::wrong;
+use crate::actors::{eventually, wrong};
 use crate::app::TestApp;
 use crate::people::{PASSWORD, Person};
 use crate::raw::Raw;
@@ -259,6 +259,33 @@ async fn half_a_sign_in_forgives_nothing() {
     for _ in 0..4 {
         assert_eq!(knock("not the password").await, 401, "a whole sign-in forgave them");
     }
+}
+
+/// A07, A15: a reset's code is guessed five times and no more, and a code of a reset is none of a sign-in.
+#[tokio::test]
+async fn a_reset_is_guessed_five_times() {
+    const NEXT: &str = "another way to Tipperary";
+    let app = TestApp::with("[service.default]\nresend_waits = []").await;
+    let ann = Person::browser(&app, 1).arrive().await;
+    let begin = async || {
+        let before = ann.codes(&ann.phone).await.len();
+        ann.post("/auth/password/forgot", json!({ "identifier": ann.phone })).await.expect(200);
+        let code = ann.code_after(&ann.phone, before).await;
+        let known = async || (app.dump("flow").contains("verification") && app.dump("flow").contains("reset")).then_some(());
+        eventually("the reset knows its code", known).await;
+        code
+    };
+    let code = begin().await;
+    for step in 1..6 {
+        ann.post("/auth/password/reset", json!({ "code": wrong(&code, step), "password": NEXT })).await.problem(422, "wrong_proof");
+    }
+    ann.post("/auth/password/reset", json!({ "code": code, "password": NEXT })).await.problem(422, "wrong_proof");
+    assert!(ann.is_signed_in().await, "nothing was changed");
+    let code = begin().await;
+    let other = ann.elsewhere();
+    other.login().await.expect(200);
+    other.verify(&code).await.expect(401);
+    ann.post("/auth/password/reset", json!({ "code": code, "password": NEXT })).await.expect(200);
 }
 
 /// PWD-02: what is kept is Argon2id with its salt and cost, and another cost takes hold at the next right password.
