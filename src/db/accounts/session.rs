@@ -88,14 +88,11 @@ impl AccountTables {
         let query = query.bind(session.authenticated_at.0).bind(session.seen_at.0).bind(session.expires_at.0).bind(session.idle);
         query.bind(&session.address).bind(&session.agent).execute(&mut *change).await?;
         if let Some((browser, forgotten_at, remembered_until)) = &completion.browser {
-            let earlier = sqlx::query_as("SELECT remembered_until FROM browser WHERE token_hash = ? AND account_id = ?");
-            let earlier: Option<(i64,)> = earlier.bind(browser).bind(session.account.to_string()).fetch_optional(&mut *change).await?;
-            let remembered_until = earlier.map_or(remembered_until.0, |(earlier,)| earlier.max(remembered_until.0));
             let delete = sqlx::query("DELETE FROM browser WHERE token_hash = ? AND account_id = ?");
             delete.bind(browser).bind(session.account.to_string()).execute(&mut *change).await?;
             let insert = "INSERT INTO browser (token_hash, account_id, seen_at, expires_at, remembered_until) VALUES (?, ?, ?, ?, ?)";
             let insert = sqlx::query(insert).bind(browser).bind(session.account.to_string()).bind(session.created_at.0);
-            insert.bind(forgotten_at.0).bind(remembered_until).execute(&mut *change).await?;
+            insert.bind(forgotten_at.0).bind(remembered_until.0).execute(&mut *change).await?;
         }
         if completion.settles_reset {
             let settle = sqlx::query("UPDATE account SET password_reset_by = NULL WHERE id = ?").bind(session.account.to_string());
