@@ -150,8 +150,10 @@ impl Accounts {
         // A number that is only claimed may be a stranger's, whose share of messages is not this person's to use (A47).
         let is_known = identifier.proven_at.is_some();
         let sent = match self.send(visitor, account, &destination, channel, earlier, SIGN_IN, is_known).await? {
-            // Somebody who went back and began again holds a code already.
-            Err(NotSent::Limited(limited)) => self.pending(account, &destination).await?.ok_or(NotSent::Limited(limited)),
+            // Somebody who went back and began again holds a code already; whoever asks for another one in this flow has to wait.
+            Err(NotSent::Limited(limited)) if earlier.is_none() => {
+                self.pending(account, &destination).await?.ok_or(NotSent::Limited(limited))
+            }
             sent => sent,
         };
         let not_sent = note_sending(&mut state, method, Some(identifier.id), sent);

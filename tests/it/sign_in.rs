@@ -238,6 +238,8 @@ async fn beginning_again_does_not_need_another_message() {
     let code = ann.newest_code(&app).await;
     let again = ann.begin().await;
     assert!(again.not_sent.is_none() && again.method == Some(Method::Sms));
+    let more = ann.accounts.ask(&ann.visitor, &flow(&again), None).await.expect("an answer").expect("a step");
+    assert!(matches!(more.not_sent, Some(NotSent::Limited(_))), "another code is not due");
     assert!(matches!(ann.prove(&flow(&again), &code).await, Proved::Done(_)));
     assert_eq!(app.inbox().messages().await.len(), 1);
     // From now on the number is hers, and counts as hers.
