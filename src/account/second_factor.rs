@@ -21,7 +21,7 @@ use crate::verification::store::Snapshot;
 /// Codes of factors that we judge ourselves, in one flow (as many as one code may be checked).
 const ATTEMPTS_MAX: u32 = 5;
 /// How long a browser is known that signed in once.
-const BROWSER_LIFE: Duration = Duration::from_secs(180 * 24 * 3600);
+pub const BROWSER_LIFE: Duration = Duration::from_secs(180 * 24 * 3600);
 
 /// What somebody shows.
 pub enum Proof {

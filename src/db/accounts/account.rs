@@ -159,20 +159,6 @@ impl AccountTables {
         note(&mut change, event).await?;
         change.commit().await
     }
-
-    /// Lets an account sign in, or no more: then everything that it has open ends.
-    pub async fn set_active(&self, account: AccountId, active: bool, event: &NewEvent) -> Result<bool, sqlx::Error> {
-        let mut change = self.change().await?;
-        let status = if active { "active" } else { "disabled" };
-        let query = sqlx::query("UPDATE account SET status = ? WHERE id = ?").bind(status).bind(account.to_string());
-        let found = query.execute(&mut *change).await?.rows_affected() == 1;
-        if !active {
-            end_sessions(&mut change, account, None).await?;
-        }
-        note(&mut change, event).await?;
-        change.commit().await?;
-        Ok(found)
-    }
 }
 
 /// Ends every session of an account but one, and what hangs on them: refresh tokens, flows, remembered browsers.

@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponseParts, ResponseParts};
 
 use crate::account::model::Visitor;
+use crate::account::second_factor::BROWSER_LIFE;
 use crate::account::secret_token::SecretToken;
 use crate::account::sessions::SignedIn;
 use crate::app::App;
@@ -22,8 +23,6 @@ use crate::delivery::words;
 use crate::http::extract::{Peer, client_address};
 use crate::http::problem::{Problem, ProblemCode};
 
-/// How long a browser is known that signed in once.
-const BROWSER_LIFE: Duration = Duration::from_secs(180 * 24 * 3600);
 /// A flow ends by itself before that.
 const FLOW_LIFE: Duration = Duration::from_secs(30 * 60);
 
