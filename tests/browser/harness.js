@@ -141,6 +141,15 @@ export async function withPage(browser, server, options, use) {
   assert.deepEqual(complaints, [], "the browser has nothing to complain about");
 }
 
+/** Asks again and again until `condition` holds, for five seconds: where a page runs no script that could wait. */
+export async function until(condition, what) {
+  const deadline = Date.now() + 5000;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`not so after 5 s: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
 /** Opens the inbox and waits until it is connected. */
 export async function openInbox(page, query = "") {
   await page.goto(`/dev/inbox${query}`);

@@ -204,6 +204,7 @@ async fn changes_want_a_fresh_proof() {
         ann.send(method, path, body).await.problem(403, "confirmation_required");
     }
     // By a factor: asked for, and shown.
+    ann.post("/auth/confirm", json!({ "method": "totp" })).await.problem(422, "invalid_field");
     let before = ann.codes(&ann.phone).await.len();
     let step = ann.post("/auth/confirm", json!({ "method": "sms" })).await.expect(200);
     assert_eq!((step["method"].as_str(), step.get("confirm_token")), (Some("sms"), None), "a browser has a cookie");

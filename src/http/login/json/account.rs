@@ -77,7 +77,7 @@ pub async fn confirm(
         ConfirmBody { password: None, method: Some(method), confirm_token: None, code: None, credential: None } => {
             let begun = accounts.begin_confirmation_by(&person.visitor, &person.current, method).await?;
             let Some(token) = begun.token.clone() else { return Err(AccountError::Row("flow").into()) };
-            let step = (begun.method == Some(method) || begun.not_sent.is_some()).then_some(begun);
+            let step = begun.methods.contains(&method).then_some(begun);
             return began(&app, &person, token, step);
         }
         ConfirmBody { password: None, method: None, confirm_token, code, credential } => {
