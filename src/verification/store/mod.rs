@@ -368,7 +368,13 @@ pub trait Store: Send + Sync {
         before: Option<VerificationId>,
         limit: usize,
     ) -> Result<Vec<(Verification, Bucket)>, StoreError>;
-    /// Pending verifications whose message is still queued: what a restart hands to the providers again.
+    /// Tells the other replicas on the same data that this one lives until then, and keeps what it has queued to itself so
+    /// long. A store that no other process shares has nobody to tell.
+    async fn heartbeat(&self, _until: Timestamp) -> Result<(), StoreError> {
+        Ok(())
+    }
+    /// Pending verifications whose message is still queued by a replica that no longer lives (this one before a restart, or
+    /// another): what is handed to the providers again. Each is given to one caller only, whose own it is from then on.
     async fn undelivered(&self, now: Timestamp) -> Result<Vec<Verification>, StoreError>;
     /// A little housekeeping, about a millisecond: removes rows that began before `before` with their events, forgets spent keys and
     /// buckets, and whatever else the store puts off. Returns how much was done; there may be more while it is not 0.
