@@ -61,6 +61,11 @@ pub(super) fn run(mut connection: AnyConnection, dialect: Dialect) -> BoxFuture<
     Box::pin(work)
 }
 
+/// Every migration, of a database that is not there yet.
+pub(super) fn none_applied() -> Vec<crate::db::Migration> {
+    STEPS.iter().map(|(name, _)| crate::db::Migration { name, applied: false }).collect()
+}
+
 /// Every migration, and whether the database has it.
 pub(super) async fn status(connection: &mut AnyConnection) -> Result<Vec<crate::db::Migration>, DataError> {
     let applied = match connection.list_applied_migrations(TABLE).await {
