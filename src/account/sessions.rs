@@ -53,12 +53,24 @@ impl Accounts {
         self.current_of(found).await
     }
 
+    /// The same, by somebody who only asks: that is no use of the session, and keeps it no longer alive.
+    pub(super) async fn look_at(&self, id: Uuid) -> Result<Option<Current>, AccountError> {
+        let found = self.tables.session_by_id(id, self.now()).await?;
+        self.with_account(found).await
+    }
+
     async fn current_of(&self, found: Option<Session>) -> Result<Option<Current>, AccountError> {
-        let Some(session) = found else { return Ok(None) };
         let now = self.now();
-        if now >= session.seen_at + SEEN_EVERY {
+        if let Some(session) = &found
+            && now >= session.seen_at + SEEN_EVERY
+        {
             self.tables.seen(session.id, now).await?;
         }
+        self.with_account(found).await
+    }
+
+    async fn with_account(&self, found: Option<Session>) -> Result<Option<Current>, AccountError> {
+        let Some(session) = found else { return Ok(None) };
         let account = self.tables.account(session.account).await?;
         let wants_two = self.tables.has_enrolled(session.account).await?;
         Ok(account.map(|account| Current { session, account, wants_two }))

@@ -207,7 +207,7 @@ pub async fn signed_in(app: &App, accounts: &Accounts, browser: &Browser, done: 
 
 /// The tokens of a session.
 pub async fn tokens(accounts: &Accounts, done: &SignedIn, refresh: bool) -> Result<SignedInBody, Problem> {
-    let access = accounts.access_token(&done.account, &done.session).await?;
+    let access = accounts.access_token(&done.account, &done.session, accounts.audience(None)?).await?;
     let refresh_token = match refresh {
         true => accounts.refresh_token(&done.session).await?,
         false => None,
