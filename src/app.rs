@@ -43,6 +43,7 @@ use crate::verification::limit::SendRule;
 use crate::verification::model::Channel;
 use crate::verification::policy::{DEFAULT_SERVICE, Policy};
 use crate::verification::store::Store;
+use crate::verification::store::memory::MemoryStore;
 use crate::verification::store::sqlite::{OpenError, SqliteStore};
 
 /// Why the application could not be built.
@@ -273,6 +274,40 @@ async fn accounts_of(
         entropy,
         settings,
     })
+}
+
+/// What tells people of their accounts where no server runs around it: for a command, which drains it before it ends. Each notice is
+/// tried once; there is nobody to come back for it.
+pub fn messenger(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+) -> Result<(Arc<Dispatcher>, Arc<dyn Notifier>), BuildError> {
+    let mut config = config.clone();
+    // What a command prints is its own, and addresses in it are masked.
+    config.console.print = false;
+    let policies = config.policies()?;
+    let peppers = config.secrets.peppers(&config.data_dir, entropy.as_ref())?;
+    let senders = senders(&config, &policies, Arc::clone(&clock))?;
+    let tools = Tools {
+        store: Arc::new(MemoryStore::new(Arc::new(AuditLog))),
+        clock,
+        entropy,
+        renderer: Arc::new(renderer(&policies)?),
+        references: References::new(peppers, config.server.public_url.clone()),
+        inbox: None,
+        metrics: Arc::default(),
+        retry_wait: config.delivery.retry_wait.0,
+        patience: config.delivery.patience.0,
+        last_patience: config.delivery.timeout.0,
+        queue: config.delivery.queue,
+        failed: mpsc::unbounded_channel().0,
+    };
+    let providers = senders.accounts.iter().map(|account| account.provider.clone()).collect();
+    let dispatcher = Arc::new(Dispatcher::new(providers, senders.routes, tools));
+    let forgot = config.server.public_url.as_ref().map(|public_url| format!("{public_url}/forgot"));
+    let notifier = dispatcher.notices(default_policy(&policies)?, forgot);
+    Ok((dispatcher, notifier))
 }
 
 /// Every kind of provider. Of accounts that the environment completes, the earlier are asked first.

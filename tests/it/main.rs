@@ -42,6 +42,8 @@
 //! - [`login_pages`]: the pages that people sign in with
 //! - [`accounts_json`], [`accounts_sessions`], [`accounts_strangers`]: the same by the JSON API, and the Express and React
 //!   tutorial
+//! - [`access_tokens`]: whom tokens are for, and what they open
+//! - [`operators`]: what operators do with people's accounts
 //! - [`attacks_sign_in`], [`attacks_factors`], [`attacks_sessions`]: what is tried on the way in; `docs/reference/attacks.md` has
 //!   the catalogue
 //! - [`web_app`]: an app of the operator's own
@@ -62,6 +64,7 @@ mod tab;
 mod upstream;
 mod wire;
 
+mod access_tokens;
 mod accounts_json;
 mod accounts_sessions;
 mod accounts_strangers;
@@ -95,6 +98,7 @@ mod messengers;
 mod neighbours;
 mod not_me;
 mod notices;
+mod operators;
 mod paths;
 mod prism;
 mod protocol;

@@ -61,12 +61,12 @@ impl std::fmt::Debug for NewPassword {
     }
 }
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "a.id, a.full_name, a.locale, a.roles, a.status, a.password, a.password_reset_by, a.password_changed_at, a.created_at";
 
-type Row = (String, String, String, String, String, Option<String>, Option<String>, i64, i64);
+pub(super) type Row = (String, String, String, String, String, Option<String>, Option<String>, i64, i64);
 
-fn account((id, full_name, locale, roles, status, password, reset_by, password_changed_at, created_at): Row) -> Account {
+pub(super) fn account((id, full_name, locale, roles, status, password, reset_by, password_changed_at, created_at): Row) -> Account {
     Account {
         id: uuid(&id),
         full_name,

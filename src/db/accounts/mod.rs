@@ -7,6 +7,7 @@ mod event;
 mod factor;
 mod flow;
 mod identifier;
+mod operator;
 mod session;
 
 pub use account::{NewAccount, NewPassword, Registering};
