@@ -171,7 +171,7 @@ impl App {
         let providers = senders.accounts.iter().map(|account| account.provider.clone()).collect();
         let dispatcher = Arc::new(Dispatcher::new(providers, senders.routes.clone(), tools));
         let forgot = config.server.public_url.as_ref().map(|public_url| format!("{public_url}/forgot"));
-        let notifier: Arc<dyn Notifier> = dispatcher.notices(default_policy(&policies)?, forgot);
+        let notifier: Arc<dyn Notifier> = dispatcher.notices(policy_of_people(config, &policies)?, forgot);
         let test_destinations = config.dev.test_destinations.iter();
         let engine = Arc::new(Engine {
             store: Arc::clone(&store) as Arc<dyn Store>,
@@ -306,7 +306,7 @@ pub fn messenger(
     let providers = senders.accounts.iter().map(|account| account.provider.clone()).collect();
     let dispatcher = Arc::new(Dispatcher::new(providers, senders.routes, tools));
     let forgot = config.server.public_url.as_ref().map(|public_url| format!("{public_url}/forgot"));
-    let notifier = dispatcher.notices(default_policy(&policies)?, forgot);
+    let notifier = dispatcher.notices(policy_of_people(&config, &policies)?, forgot);
     Ok((dispatcher, notifier))
 }
 
@@ -330,6 +330,10 @@ pub fn check(config: &Config) -> Result<Senders, ConfigError> {
     let policies = config.policies()?;
     renderer(&policies)?;
     config.token_settings("")?;
+    if config.accounts()?.is_some() {
+        config.accounts.hashing()?;
+        config.accounts.brand.brand(&policy_of_people(config, &policies)?.brand)?;
+    }
     config.web_app.app()?;
     senders(config, &policies, Arc::new(SystemClock))
 }
@@ -348,8 +352,9 @@ pub fn renderer(policies: &[Arc<Policy>]) -> Result<Renderer, ConfigError> {
 }
 
 /// The rules of the service that accounts belong to.
-fn default_policy(policies: &[Arc<Policy>]) -> Result<Arc<Policy>, ConfigError> {
-    let found = policies.iter().find(|policy| *policy.service == *DEFAULT_SERVICE);
+fn policy_of_people(config: &Config, policies: &[Arc<Policy>]) -> Result<Arc<Policy>, ConfigError> {
+    let named = |name: &str| policies.iter().find(|policy| *policy.service == *name);
+    let found = named(&config.accounts.service).or_else(|| named(DEFAULT_SERVICE));
     found.cloned().ok_or_else(|| ConfigError::rule("service.default", "is missing"))
 }
 

@@ -86,11 +86,9 @@ impl Accounts {
     }
 
     async fn end_family(&self, visitor: &Visitor, session: uuid::Uuid) -> Result<(), AccountError> {
-        let Some(session) = self.tables.session_by_id(session, self.now()).await? else { return Ok(()) };
+        let Some(Current { session, account, .. }) = self.look_at(session).await? else { return Ok(()) };
         let event = self.event("refresh_token.reused", Some(session.account), visitor, "its session was ended");
-        if self.tables.end_session(session.account, session.id, &event).await?
-            && let Some(account) = self.tables.account(session.account).await?
-        {
+        if self.tables.end_session(session.account, session.id, &event).await? {
             self.tell(&account, Notice::SessionsEndedByReuse, None).await?;
         }
         Ok(())

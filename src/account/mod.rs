@@ -10,6 +10,8 @@
 //! - [`notice`]: what the owner is told (NOT-01); [`operator`]: what operators see and do
 
 pub mod access;
+pub mod asking;
+pub mod completion;
 pub mod confirm;
 pub mod factor;
 pub mod factors;

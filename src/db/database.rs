@@ -14,7 +14,10 @@ use sqlx::{Any, AnyPool, AssertSqlSafe, SqlSafeStr, Transaction};
 use crate::db::Synchronous;
 
 /// Migrations in the order in which they are applied, by dialect the same.
-const MIGRATIONS: &[(&str, &str)] = &[("0001_accounts", include_str!("../../migrations/sqlite/0001_accounts.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_accounts", include_str!("../../migrations/sqlite/0001_accounts.sql")),
+    ("0007_unproven_accounts", include_str!("../../migrations/sqlite/0007_unproven_accounts.sql")),
+];
 
 /// Connections at most. SQLite has one writer; more of them only wait for each other.
 const CONNECTIONS: u32 = 4;

@@ -186,6 +186,12 @@ impl TestApp {
         rows.join("|") + "|"
     }
 
+    /// How many rows a table of accounts has.
+    pub fn count(&self, table: &str) -> usize {
+        let database = rusqlite::Connection::open(self.config.accounts_database()).expect("a database");
+        database.query_row(&format!("SELECT COUNT(*) FROM {table}"), [], |row| row.get(0)).expect("a number")
+    }
+
     /// Changes the tables of accounts behind the server's back.
     pub fn meddle(&self, sql: &str) {
         rusqlite::Connection::open(self.config.accounts_database()).expect("a database").execute_batch(sql).expect(sql);
