@@ -3,19 +3,18 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::account::model::{Identifier, Session};
 use crate::account::notice::{Notifier, Recorder};
 use crate::account::operator::{By, Change, Operator, Overview};
-use crate::app::{self, make_data_dir};
-use crate::cli::{Failure, terminal};
+use crate::app::{self, stores};
+use crate::cli::{Failure, block_on, terminal};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::db::accounts::AccountTables;
-use crate::db::database::Database;
 use crate::delivery::dispatch::Dispatcher;
 use crate::secret::SystemEntropy;
 use crate::verification::destination::Destination;
@@ -83,11 +82,8 @@ until it ends (tokens.life, 10 minutes).";
 const EVENTS: i64 = 10;
 
 pub fn run(config: &Config, command: &Command) -> Result<ExitCode, Failure> {
-    make_data_dir(config)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime cannot start")?;
-    runtime.block_on(async {
-        let opened = Database::open(&config.accounts_database(), config.store.synchronous).await;
-        let database = opened.context("the database of accounts cannot be opened")?;
+    block_on(async {
+        let database = stores::database(config).await?;
         // Only one of the commands has anything to tell people, and needs providers for it.
         let (messenger, notifier) = match command {
             Command::Disable(_) => {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{AccountTables, account, session};
 use crate::account::model::{Account, Session};
 use crate::clock::Timestamp;
+use crate::db::database::{AssertSqlSafe, DataError, statement};
 
 /// What a session is found by.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +62,7 @@ impl FromRow<'_, AnyRow> for Found {
 
 impl AccountTables {
     /// The live session, of an account that may sign in.
-    pub async fn current(&self, key: SessionKey<'_>, now: Timestamp) -> Result<Option<Found>, sqlx::Error> {
+    pub async fn current(&self, key: SessionKey<'_>, now: Timestamp) -> Result<Option<Found>, DataError> {
         let (column, value) = match key {
             SessionKey::Token(hash) => ("s.token_hash", hash.to_owned()),
             SessionKey::Id(id) => ("s.id", id.to_string()),
@@ -73,7 +74,7 @@ impl AccountTables {
              WHERE {column} = ? AND s.expires_at > ? AND s.seen_at + s.idle > ? AND a.status = 'active'",
             account::COLUMNS
         );
-        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(value).bind(now.0).bind(now.0);
-        query.fetch_optional(self.database.pool()).await
+        let query = statement(AssertSqlSafe(sql)).bind(value).bind(now.0).bind(now.0);
+        query.fetch_optional(&self.database).await
     }
 }
