@@ -303,7 +303,7 @@ pub fn messenger(
     let peppers = config.secrets.peppers(&config.data_dir, entropy.as_ref())?;
     let senders = senders(&config, &policies, Arc::clone(&clock))?;
     let tools = Tools {
-        store: Arc::new(MemoryStore::new(Arc::new(AuditLog))),
+        store: Arc::new(MemoryStore::new(Arc::new(crate::audit::AuditLog))),
         clock,
         entropy,
         renderer: Arc::new(renderer(&policies)?),
