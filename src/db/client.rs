@@ -36,11 +36,19 @@ pub enum Scope {
     /// Ask what access tokens are worth.
     #[serde(rename = "tokens:introspect")]
     Introspect,
+    /// See people's accounts and sessions.
+    #[serde(rename = "accounts:read")]
+    AccountsRead,
+    /// Switch accounts off and on, give roles, end sessions.
+    #[serde(rename = "accounts:write")]
+    AccountsWrite,
 }
 
 impl Scope {
-    /// Every scope: what a key gets when none is named.
-    pub const ALL: [Scope; 4] = [Scope::Write, Scope::Read, Scope::Release, Scope::Introspect];
+    /// Every scope.
+    pub const ALL: [Scope; 6] = [Scope::Write, Scope::Read, Scope::Release, Scope::Introspect, Scope::AccountsRead, Scope::AccountsWrite];
+    /// What a key gets when none is named: nothing over people's accounts, which somebody has to want by name.
+    pub const USUAL: [Scope; 4] = [Scope::Write, Scope::Read, Scope::Release, Scope::Introspect];
 
     /// The name as it appears outside.
     pub fn as_str(self) -> &'static str {
@@ -49,6 +57,8 @@ impl Scope {
             Scope::Read => "verifications:read",
             Scope::Release => "failures:release",
             Scope::Introspect => "tokens:introspect",
+            Scope::AccountsRead => "accounts:read",
+            Scope::AccountsWrite => "accounts:write",
         }
     }
 
