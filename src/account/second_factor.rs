@@ -210,6 +210,7 @@ impl Accounts {
             code: None,
             subject: is_known.then(|| account.id.to_string()),
             metadata: Default::default(),
+            ..StartRequest::default()
         };
         Ok(match self.engine.start(&caller, request, false).await? {
             Started::Sending(snapshot) => Ok(Box::new(snapshot)),

@@ -24,7 +24,7 @@ pub enum Command {
         /// The service that it acts in
         #[arg(long, default_value = DEFAULT_SERVICE)]
         service: String,
-        /// What it may do; repeat for more [default: everything]
+        /// What it may do; repeat for more [default: everything of /v1 and /auth]
         #[arg(long, value_name = "SCOPE", value_parser = scope)]
         scope: Vec<Scope>,
         /// Print JSON
@@ -70,7 +70,7 @@ fn create(config: &Config, clients: &Clients, name: &str, service: &str, scopes:
         let known = config.service.keys().cloned().collect::<Vec<_>>().join(", ");
         return Err(ConfigError::rule("--service", format!("\"{service}\" is not configured; there is {known}")).into());
     }
-    let scopes = if scopes.is_empty() { Scope::ALL.to_vec() } else { scopes.to_vec() };
+    let scopes = if scopes.is_empty() { Scope::USUAL.to_vec() } else { scopes.to_vec() };
     let made = clients.create(service, name, &scopes, &SystemEntropy, SystemClock.now());
     let (client, key) = made.context("the client could not be made")?;
     if as_json {

@@ -126,7 +126,7 @@ fn first_key(config: &Config) -> Result<Option<String>, Failure> {
     if !clients.list().context("the clients cannot be read")?.is_empty() {
         return Ok(None);
     }
-    let made = clients.create(DEFAULT_SERVICE, "first run", &Scope::ALL, &SystemEntropy, SystemClock.now());
+    let made = clients.create(DEFAULT_SERVICE, "first run", &Scope::USUAL, &SystemEntropy, SystemClock.now());
     let (_, key) = made.context("the first client could not be made")?;
     write_private(&file, key.expose()).map_err(|error| anyhow!("cannot write {}: {error}", file.display()))?;
     Ok(Some(key.expose().clone()))

@@ -35,11 +35,16 @@ pub enum Scope {
     /// Ask what access tokens are worth.
     #[serde(rename = "tokens:introspect")]
     Introspect,
+    /// Send and validate codes by CAMARA's one-time-password-sms.
+    #[serde(rename = "one-time-password-sms:send-validate")]
+    OneTimePasswordSms,
 }
 
 impl Scope {
-    /// Every scope: what a key gets when none is named.
-    pub const ALL: [Scope; 4] = [Scope::Write, Scope::Read, Scope::Release, Scope::Introspect];
+    /// Every scope.
+    pub const ALL: [Scope; 5] = [Scope::Write, Scope::Read, Scope::Release, Scope::Introspect, Scope::OneTimePasswordSms];
+    /// What a key gets when none is named: the server's own API. Another face's scope is named by who wants it.
+    pub const USUAL: [Scope; 4] = [Scope::Write, Scope::Read, Scope::Release, Scope::Introspect];
 
     /// The name as it appears outside.
     pub fn as_str(self) -> &'static str {
@@ -48,6 +53,7 @@ impl Scope {
             Scope::Read => "verifications:read",
             Scope::Release => "failures:release",
             Scope::Introspect => "tokens:introspect",
+            Scope::OneTimePasswordSms => "one-time-password-sms:send-validate",
         }
     }
 
