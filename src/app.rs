@@ -43,6 +43,7 @@ use crate::verification::Engine;
 use crate::verification::destination::Country;
 use crate::verification::limit::SendRule;
 use crate::verification::model::Channel;
+use crate::verification::newest::Turns;
 use crate::verification::policy::{DEFAULT_SERVICE, Policy};
 use crate::verification::store::Store;
 use crate::verification::store::sqlite::{OpenError, SqliteStore};
@@ -188,6 +189,7 @@ impl App {
                 .filter_map(|(to, code)| Some((to.clone(), Code::parse(code.expose()).ok()?)))
                 .collect::<HashMap<_, _>>(),
             metrics: Arc::clone(&metrics),
+            turns: Turns::default(),
             wait_max: config.delivery.wait.0.min(config.server.request_timeout.0 * 4 / 5),
         });
         let public_url = config.server.public_url.clone().unwrap_or(public_url);

@@ -44,7 +44,7 @@ struct Refused {
     description: String,
     /// Only who came with Basic is told to come with it again.
     basic: bool,
-    problem: Option<Problem>,
+    problem: Option<Box<Problem>>,
 }
 
 impl Refused {
@@ -66,7 +66,7 @@ impl From<Problem> for Refused {
             _ => "invalid_request",
         };
         let status = if problem.status().is_server_error() { problem.status() } else { StatusCode::BAD_REQUEST };
-        Refused { status, problem: Some(problem.clone()), ..Refused::new(error, &problem.message()) }
+        Refused { status, problem: Some(Box::new(problem.clone())), ..Refused::new(error, &problem.message()) }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::verification::courier::{CodeMaker, Courier, Objection, Parcel, Provid
 use crate::verification::destination::{Country, Destination};
 use crate::verification::limit::{LimitName, Limited, SendRule};
 use crate::verification::model::{Channel, CodeBy, Delivery, Event, EventKind, Status, Verification, VerificationId, failures_key};
+use crate::verification::newest::Turns;
 use crate::verification::policy::{DEFAULT_SERVICE, Policy};
 use crate::verification::prepare::{ip_key, rate};
 use crate::verification::request::{self, Caller, InvalidField, StartRequest, Which};
@@ -50,6 +51,8 @@ pub struct Engine {
     pub test_destinations: HashMap<String, Code>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Of starts that end the codes before them.
+    pub turns: Turns,
     /// Longest wait for a provider's answer, where the caller wants to wait for it. Shorter than a request may take.
     pub wait_max: Duration,
 }
@@ -105,10 +108,7 @@ impl Engine {
             Err(invalid) => Ok(Started::Invalid(invalid)),
             Ok((start, code)) => {
                 let id = start.verification.id;
-                let sending = self.store.start(start).await?;
-                if supersedes && let Sending::Queued(verification, _) = &sending {
-                    self.end_all_but_newest(caller, verification).await;
-                }
+                let sending = if supersedes { self.start_newest(caller, start).await? } else { self.store.start(start).await? };
                 self.sending(sending, id, code, wording, &policy, wait).await
             }
         }

@@ -18,7 +18,7 @@ pub struct Fault {
     code: &'static str,
     message: String,
     /// Where it comes from one of ours: its headers, and its cause for the log.
-    problem: Option<Problem>,
+    problem: Option<Box<Problem>>,
 }
 
 /// Of the operation: codes that only this API has.
@@ -119,7 +119,7 @@ impl From<Limited> for Fault {
             Some(refusal) => Fault::from(refusal),
             None => Fault { code: if quota { "QUOTA_EXCEEDED" } else { "TOO_MANY_REQUESTS" }, ..Fault::from(problem.clone()) },
         };
-        Fault { problem: Some(problem), ..fault }
+        Fault { problem: Some(Box::new(problem)), ..fault }
     }
 }
 
@@ -146,7 +146,7 @@ impl From<Problem> for Fault {
             // The definition has one word for every request that it cannot read.
             _ => (StatusCode::BAD_REQUEST, "INVALID_ARGUMENT"),
         };
-        Fault { status, code, message: problem.message(), problem: Some(problem) }
+        Fault { status, code, message: problem.message(), problem: Some(Box::new(problem)) }
     }
 }
 
