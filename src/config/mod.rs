@@ -5,6 +5,7 @@
 
 mod accounts;
 mod camara;
+mod database;
 mod delivery;
 mod secrets;
 mod server;
@@ -24,12 +25,14 @@ use serde::{Deserialize, Serialize};
 use crate::account::settings::AccountSettings;
 use crate::account::token::settings::TokenSettings;
 use crate::db::Synchronous;
+use crate::db::database::Settings;
 use crate::telemetry::LogFormat;
 use crate::verification::Destination;
 use crate::verification::policy::Policy;
 
 pub use accounts::{AccountLimitsConfig, AccountsConfig};
 pub use camara::CamaraConfig;
+pub use database::DatabaseConfig;
 pub use delivery::{DeliveryConfig, ProviderSection, RouteConfig};
 pub use secrets::{PEPPER_FILE, SecretsConfig};
 pub use server::{AdminConfig, ServerConfig};
@@ -105,6 +108,8 @@ pub struct Config {
     pub log: LogConfig,
     /// The embedded database.
     pub store: StoreConfig,
+    /// Accounts and clients.
+    pub database: DatabaseConfig,
     /// Server keys.
     pub secrets: SecretsConfig,
     /// The console provider.
@@ -305,9 +310,9 @@ impl Config {
         self.tokens.settings(reached_at, &self.environment, self.mode)
     }
 
-    /// Where accounts are kept.
-    pub fn accounts_database(&self) -> PathBuf {
-        self.data_dir.join("accounts.db")
+    /// Where accounts and clients are kept, and how that is used.
+    pub fn database_settings(&self) -> Result<Settings, ConfigError> {
+        self.database.settings(&self.environment, &self.data_dir, self.database(), self.store.synchronous)
     }
 
     fn is_on(&self, switch: Switch) -> bool {
@@ -358,6 +363,7 @@ impl Config {
         if self.store.retention.0 < crate::verification::policy::LIFE_MAX {
             return Err(ConfigError::rule("store.retention", "must be at least 1h: verifications may live that long"));
         }
+        self.database_settings()?;
         self.accounts()?;
         self.accounts.hashing()?;
         self.token_settings("")?;

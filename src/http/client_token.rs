@@ -73,7 +73,7 @@ impl ClientTokens {
     pub async fn bearer(&self, token: &str, keys: &Keys) -> Result<(Arc<Client>, Vec<Scope>), Problem> {
         let refused = || Problem::new(ProblemCode::Unauthorized).detail("The access token is not valid, or no longer: ask for a new one.");
         let claims = self.read(token).filter(|claims| self.clock.now() < claims.expires_at).ok_or_else(refused)?;
-        let client = keys.client_with_prefix(&claims.prefix).await.map_err(Problem::internal)?;
+        let client = keys.client_with_prefix(&claims.prefix).await?;
         let client = client.filter(|client| client.id == claims.client).ok_or_else(refused)?;
         let scopes = claims.scopes.into_iter().filter(|scope| client.scopes.contains(scope)).collect();
         Ok((client, scopes))

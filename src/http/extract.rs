@@ -205,7 +205,7 @@ impl FromRequestParts<Arc<App>> for Authenticated {
         let (client, scopes) = match &app.camara {
             Some(camara) if client_token::is_one(key) => camara.tokens.bearer(key, &app.keys).await?,
             _ => {
-                let client = app.keys.client_of(key).await.map_err(Problem::internal)?;
+                let client = app.keys.client_of(key).await?;
                 let client = client.ok_or_else(|| Problem::new(ProblemCode::Unauthorized).detail("The key is unknown or revoked."))?;
                 let scopes = client.scopes.clone();
                 (client, scopes)

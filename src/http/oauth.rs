@@ -125,7 +125,7 @@ async fn client(app: &App, headers: &HeaderMap, fields: &Fields) -> Result<Arc<C
         (None, Some(secret)) => (fields.get("client_id").unwrap_or_default().to_owned(), secret.to_owned()),
         (None, None) => return Err(Refused::client(false)),
     };
-    let found = app.keys.client_of(&secret).await.map_err(Problem::internal)?;
+    let found = app.keys.client_of(&secret).await.map_err(Problem::from)?;
     let is_named = |client: &Arc<Client>| name.parse() == Ok(client.id) || name.strip_prefix("csk_").unwrap_or(&name) == client.key_prefix;
     found.filter(is_named).ok_or_else(|| Refused::client(basic))
 }

@@ -139,7 +139,7 @@ async fn tokens_are_given_for_keys() {
     let app = TestApp::new().await;
     let scopes = [Scope::Read, Scope::OneTimePasswordSms];
     let client = app.client_of("default", &scopes);
-    let id = app.clients().by_prefix(prefix(&client)).expect("a database").expect("a client").client.id;
+    let id = app.clients().by_prefix(prefix(&client)).await.expect("a database").expect("a client").client.id;
     let (key, other) = (&client.key, app.client());
     let grant = "grant_type=client_credentials";
     let by_form = |name: &str, secret: &str| format!("{grant}&client_id={name}&client_secret={secret}&unknown=1&scope=");
@@ -209,7 +209,7 @@ async fn a_token_ends_with_its_time_and_with_its_client() {
     fault(&validate(&neighbour, &unknown, "123456").await, 401, "UNAUTHENTICATED");
 
     let (client, neighbour) = (with_token(&app, &owner).await, operator(&app).await);
-    app.clients().revoke(prefix(&owner), app.clock.now()).expect("the database").expect("a client");
+    app.clients().revoke(prefix(&owner), app.clock.now()).await.expect("the database").expect("a client");
     app.advance(1);
     fault(&validate(&client, &unknown, "123456").await, 401, "UNAUTHENTICATED");
     fault(&validate(&neighbour, &unknown, "123456").await, 404, "NOT_FOUND");
