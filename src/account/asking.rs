@@ -162,7 +162,7 @@ impl Accounts {
             locale: Some(account.locale.to_string()),
             code: None,
             subject: is_known.then(|| account.id.to_string()),
-            metadata: Default::default(),
+            ..StartRequest::default()
         };
         Ok(match self.engine.start(&caller, request, false).await? {
             Started::Sending(snapshot) => Ok(Box::new(snapshot)),

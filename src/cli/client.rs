@@ -24,7 +24,7 @@ pub enum Command {
         /// The service that it acts in
         #[arg(long, default_value = DEFAULT_SERVICE)]
         service: String,
-        /// What it may do; repeat for more [default: everything but accounts:read and accounts:write]
+        /// What it may do; repeat for more [default: the four of the server's own API; see docs/reference/cli.md]
         #[arg(long, value_name = "SCOPE", value_parser = scope)]
         scope: Vec<Scope>,
         /// Print JSON

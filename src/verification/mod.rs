@@ -18,12 +18,14 @@ pub mod destination;
 pub mod engine;
 pub mod limit;
 pub mod model;
+pub mod newest;
 pub mod policy;
 pub mod prepare;
 pub mod request;
 pub mod sharded;
 pub mod store;
 pub mod template;
+pub mod wording;
 
 pub use destination::Destination;
 pub use engine::Engine;

@@ -47,6 +47,8 @@ pub struct Policy {
     pub rearm: bool,
     /// The caller may choose the code.
     pub custom_code: bool,
+    /// The caller may word text messages (OTP-11).
+    pub caller_wording: bool,
     /// Countries that may be sent to; `None`: every one.
     pub countries: Option<Vec<Country>>,
     /// Region of numbers without a country code.
