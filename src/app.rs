@@ -39,6 +39,7 @@ use crate::secret::{Code, Entropy};
 use crate::telemetry::Metrics;
 use crate::verification::Engine;
 use crate::verification::destination::Country;
+use crate::verification::lease::{Lease, join};
 use crate::verification::limit::SendRule;
 use crate::verification::model::Channel;
 use crate::verification::policy::{DEFAULT_SERVICE, Policy};
@@ -153,8 +154,10 @@ impl App {
         });
         let references = References::new(peppers.clone(), config.server.public_url.clone());
         let (failed, mut failures) = mpsc::unbounded_channel();
+        let lease = Arc::new(Lease::new(Arc::clone(&clock)));
         let tools = Tools {
             store: Arc::clone(&store) as Arc<dyn Store>,
+            lease: Arc::clone(&lease),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             renderer: Arc::clone(&renderer),
@@ -174,6 +177,7 @@ impl App {
         let test_destinations = config.dev.test_destinations.iter();
         let engine = Arc::new(Engine {
             store: Arc::clone(&store) as Arc<dyn Store>,
+            lease,
             courier: Arc::clone(&dispatcher) as _,
             policies: policies.into_iter().map(|policy| (policy.service.clone(), policy)).collect(),
             destination_all_services: Arc::new(SendRule { quotas: vec![config.limits.destination.0], waits: Vec::new() }),
@@ -186,6 +190,7 @@ impl App {
             metrics: Arc::clone(&metrics),
             wait_max: config.delivery.wait.0.min(config.server.request_timeout.0 * 4 / 5),
         });
+        join(&engine).await;
         let public_url = config.server.public_url.clone().unwrap_or(public_url);
         let accounts = match config.accounts()? {
             Some(settings) => Some(Arc::new(
@@ -229,6 +234,13 @@ impl App {
             }
         });
         Ok(app)
+    }
+
+    /// The end of the work behind the answers: hands over what is queued, and leaves the rest to the other replicas at once.
+    pub async fn finish(&self) {
+        self.engine.lease.close();
+        self.dispatcher.drain().await;
+        self.engine.leave().await;
     }
 
     /// Randomness.

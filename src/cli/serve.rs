@@ -88,7 +88,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     for task in [public, admin, sweeper] {
         task.await.context("a server task died")?;
     }
-    app.dispatcher.drain().await;
+    app.finish().await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -16,6 +16,7 @@ use crate::secret::{Code, Entropy, Pepper, Peppers, Tag};
 use crate::telemetry::Metrics;
 use crate::verification::courier::{CodeMaker, Courier, Parcel, ProviderVerdict, QueueFull};
 use crate::verification::destination::{Country, Destination};
+use crate::verification::lease::{Lease, Term};
 use crate::verification::limit::{LimitName, Limited, SendRule};
 use crate::verification::model::{Channel, CodeBy, Delivery, Event, EventKind, Status, Verification, VerificationId, failures_key};
 use crate::verification::policy::{DEFAULT_SERVICE, Policy};
@@ -33,6 +34,8 @@ const DISOWNED: &str = "by the link in the message: not asked for";
 pub struct Engine {
     /// Where verifications live.
     pub store: Arc<dyn Store>,
+    /// Whether this replica may hand over what it has queued.
+    pub lease: Arc<Lease>,
     /// Who takes messages away.
     pub courier: Arc<dyn Courier>,
     /// The rules by service.
@@ -99,8 +102,9 @@ impl Engine {
             Err(invalid) => Ok(Started::Invalid(invalid)),
             Ok((start, code)) => {
                 let id = start.verification.id;
+                let term = self.lease.term();
                 let sending = self.store.start(start).await?;
-                self.sending(sending, id, code, &policy, wait).await
+                self.sending(sending, term, id, code, &policy, wait).await
             }
         }
     }
@@ -118,13 +122,13 @@ impl Engine {
         // Somebody may be quicker between the read and the guarded write: then read again. Each round loses to a
         // transition that passed, and a destination gets few of those, so this ends.
         for _ in 0..8 {
-            let now = self.clock.now();
+            let (now, term) = (self.clock.now(), self.lease.term());
             let Some((verification, _)) = self.store.get(&caller.service, id).await? else { return Ok(Started::NotFound) };
             match self.prepare_resend(&policy, caller, verification, channel, own_code.clone(), now) {
                 Err(invalid) => return Ok(Started::Invalid(invalid)),
                 Ok((resend, code)) => match self.store.resend(resend).await? {
                     Sending::Moved => {}
-                    sending => return self.sending(sending, id, code, &policy, wait).await,
+                    sending => return self.sending(sending, term, id, code, &policy, wait).await,
                 },
             }
         }
@@ -259,8 +263,13 @@ impl Engine {
         self.store.release(failures_key(&caller.service, &destination, subject.as_deref()), event).await.map(Ok)
     }
 
-    /// Hands messages that a restart left queued to the courier again.
+    /// Hands messages that a restart, or another replica's end, left queued to the courier again. Nothing while this replica
+    /// is taken for dead itself.
     pub async fn resume(&self) -> Result<usize, StoreError> {
+        let term = self.lease.term();
+        if !self.lease.is_held() {
+            return Ok(0);
+        }
         let left = self.store.undelivered(self.clock.now()).await?;
         let count = left.len();
         for verification in left {
@@ -273,7 +282,7 @@ impl Engine {
                 None if verification.code_by != CodeBy::Provider => {
                     self.give_up(&verification, "the caller's own code was lost in a restart").await;
                 }
-                code => self.dispatch(verification, code, &policy, None).await,
+                code => self.dispatch(verification, term, code, &policy, None).await,
             }
         }
         Ok(count)
@@ -314,11 +323,11 @@ impl Engine {
             channel.reaches(&verification.destination) && maker == Some(CodeMaker::Us)
         });
         let (Some(channel), Some(code)) = (next, self.code_of(&verification)) else { return };
-        let (id, failed) = (verification.id, verification.channel);
+        let (id, failed, term) = (verification.id, verification.channel, self.lease.term());
         match self.store.resend(self.prepare_fallback(&policy, &verification, channel, now)).await {
             Ok(Sending::Queued(verification, _)) => {
                 tracing::info!(verification = %id, %failed, next = %channel, "the message goes on another channel");
-                self.dispatch(*verification, Some(code), &policy, None).await;
+                self.dispatch(*verification, term, Some(code), &policy, None).await;
             }
             // Ended, limited, or sent again by the caller in the meantime: nothing to do.
             Ok(_) => {}
@@ -347,6 +356,7 @@ impl Engine {
     async fn sending(
         &self,
         sending: Sending,
+        term: Term,
         id: VerificationId,
         code: Option<Code>,
         policy: &Arc<Policy>,
@@ -361,7 +371,7 @@ impl Engine {
                 if code.is_none() && verification.code_by != CodeBy::Provider {
                     self.give_up(&verification, "its code was made under a pepper that is gone").await;
                 } else {
-                    self.dispatch(*verification, code, policy, noted).await;
+                    self.dispatch(*verification, term, code, policy, noted).await;
                 }
                 Started::Sending(self.awaited(&service, id, hears).await?.unwrap_or(snapshot))
             }
@@ -388,8 +398,15 @@ impl Engine {
         Ok(self.get(service, id).await?.map(|(_, snapshot)| snapshot))
     }
 
-    async fn dispatch(&self, verification: Verification, code: Option<Code>, policy: &Arc<Policy>, noted: Option<oneshot::Sender<()>>) {
-        let parcel = Parcel { verification, code, policy: Arc::clone(policy), noted };
+    async fn dispatch(
+        &self,
+        verification: Verification,
+        term: Term,
+        code: Option<Code>,
+        policy: &Arc<Policy>,
+        noted: Option<oneshot::Sender<()>>,
+    ) {
+        let parcel = Parcel { verification, code, policy: Arc::clone(policy), term, noted };
         if let Err(QueueFull(parcel)) = self.courier.dispatch(parcel) {
             self.give_up(&parcel.verification, "too many messages are waiting").await;
         }

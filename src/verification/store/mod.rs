@@ -316,6 +316,18 @@ pub enum CancelOutcome {
     NotFound,
 }
 
+/// What a replica hears when it says that it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heartbeat {
+    /// No other process shares this store: nothing needs to be said again.
+    Alone,
+    /// Everything that it has queued is still its own, however long it was silent.
+    Kept,
+    /// The first time, or the others took it for dead: what it queued before may be in their hands. It has a new name, under
+    /// which it owns nothing yet.
+    Renamed,
+}
+
 /// Hears of events once they are durable: the seam for logs, webhooks and metrics. Must return at once.
 pub trait EventSink: Send + Sync {
     /// These happened, in this order.
@@ -369,9 +381,10 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<(Verification, Bucket)>, StoreError>;
     /// Tells the other replicas on the same data that this one lives until then, and keeps what it has queued to itself so
-    /// long. A store that no other process shares has nobody to tell.
-    async fn heartbeat(&self, _until: Timestamp) -> Result<(), StoreError> {
-        Ok(())
+    /// long. A store that no other process shares has nobody to tell. Whom the others took something over from is forgotten
+    /// by the store: it goes on under a new name, and hears of it.
+    async fn heartbeat(&self, _until: Timestamp) -> Result<Heartbeat, StoreError> {
+        Ok(Heartbeat::Alone)
     }
     /// Pending verifications whose message is still queued by a replica that no longer lives (this one before a restart, or
     /// another): what is handed to the providers again. Each is given to one caller only, whose own it is from then on.
