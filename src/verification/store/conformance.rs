@@ -7,6 +7,7 @@ mod deliveries;
 pub mod fixtures;
 mod naive;
 mod races;
+pub mod replicas;
 mod rules;
 
 use std::sync::Arc;

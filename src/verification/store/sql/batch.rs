@@ -20,7 +20,7 @@ use super::statement::{BUCKET, EVENT, IDEMPOTENCY, REFERENCE, Table, VERIFICATIO
 use crate::clock::Timestamp;
 use crate::hex;
 use crate::verification::limit::{Bucket, BucketKey};
-use crate::verification::model::{CodeBy, Event, Status, Verification, VerificationId};
+use crate::verification::model::{CodeBy, Event, Status, Verification};
 use crate::verification::policy::LIFE_MAX;
 use crate::verification::store::ledger::{Ledger, database};
 use crate::verification::store::pending::{Holder, PendingIndex, reference_key};

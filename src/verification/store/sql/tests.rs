@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::SqlStore;
 use crate::audit::AuditLog;
 use crate::verification::store::Store;
-use crate::verification::store::conformance::{run_all};
+use crate::verification::store::conformance::replicas::run_shared;
+use crate::verification::store::conformance::run_all;
 
 const SQLITE: &str = include_str!("../../../../migrations/sqlite/0003_verifications.sql");
 const POSTGRES: &str = include_str!("../../../../migrations/postgres/0003_verifications.sql");
@@ -68,6 +69,18 @@ async fn conforms(databases: Databases) {
     run_all(async || store(&databases.empty().await, 1).await).await;
 }
 
+async fn is_shared(databases: Databases) {
+    run_shared(async || {
+        let url = databases.empty().await;
+        let mut replicas = Vec::new();
+        for replica in 1..=3 {
+            replicas.push(store(&url, replica).await);
+        }
+        replicas
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shared_file_conforms() {
     conforms(Databases::sqlite()).await;
@@ -83,4 +96,21 @@ async fn postgres_conforms() {
 #[ignore = "needs MariaDB: tests/databases/run"]
 async fn mysql_conforms() {
     conforms(server("COUNTERSIGN_TEST_MYSQL_URL")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: tests/databases/run"]
+async fn postgres_is_shared() {
+    is_shared(server("COUNTERSIGN_TEST_POSTGRES_URL")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs MariaDB: tests/databases/run"]
+async fn mysql_is_shared() {
+    is_shared(server("COUNTERSIGN_TEST_MYSQL_URL")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_shared() {
+    is_shared(Databases::sqlite()).await;
 }

@@ -10,15 +10,16 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::timeout;
 
 use super::batch::Batch;
-use super::connection::Connections;
+use super::connection::{Change, Connections};
 use super::failure::Failure;
 use super::job::{Job, job};
 use super::needs::Needs;
 use super::rows::SqlRows;
 use crate::verification::model::Event;
-use crate::verification::store::ledger::Ledger;
+use crate::verification::store::ledger::{Ledger, database};
 use crate::verification::store::{EventSink, StoreError};
 
 /// Transitions that may wait; one more is refused, and the caller answers 503.
@@ -29,6 +30,14 @@ const BATCH: usize = 512;
 const RUNS: u32 = 8;
 /// The wait before it runs again, doubled with each time.
 const PAUSE: Duration = Duration::from_millis(2);
+
+/// How long the database may take over a batch.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The database took longer than that.
+#[derive(Debug, thiserror::Error)]
+#[error("the database did not answer in time")]
+struct Silent;
 
 type Jobs = Vec<Box<dyn Job>>;
 
@@ -127,7 +136,15 @@ impl Desk {
         }
     }
 
+    /// Runs them once. A database that falls silent is not waited for: before the commit nothing has happened, after it nobody
+    /// knows.
     async fn commit(&self, jobs: &mut Jobs) -> Result<Vec<Event>, Failure> {
+        let (change, events) = timeout(PATIENCE, self.prepare(jobs)).await.map_err(|_| Failure::Down(database(Silent)))??;
+        timeout(PATIENCE, change.commit()).await.map_err(|_| Failure::Unknown(database(Silent)))??;
+        Ok(events)
+    }
+
+    async fn prepare(&self, jobs: &mut Jobs) -> Result<(Change, Vec<Event>), Failure> {
         let mut needs = Needs::default();
         for job in jobs.iter() {
             needs.join(job.needs());
@@ -137,7 +154,6 @@ impl Desk {
         let ran = catch_unwind(AssertUnwindSafe(|| jobs.iter_mut().try_for_each(|job| job.run(&mut batch.ledger))));
         ran.map_err(|_| StoreError::Closed)??;
         let events = batch.write(&mut change).await?;
-        change.commit().await?;
-        Ok(events)
+        Ok((change, events))
     }
 }
