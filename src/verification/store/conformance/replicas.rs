@@ -79,7 +79,8 @@ async fn over<T: Send + 'static, F>(replicas: &Replicas, callers: u32, call: imp
 where
     F: Future<Output = Result<T, StoreError>> + Send + 'static,
 {
-    let tasks: Vec<_> = (0..callers).map(|number| tokio::spawn(call(Arc::clone(&replicas[number as usize % replicas.len()]), number))).collect();
+    let tasks: Vec<_> =
+        (0..callers).map(|number| tokio::spawn(call(Arc::clone(&replicas[number as usize % replicas.len()]), number))).collect();
     let answers = join_all(tasks).await.into_iter();
     answers.map(|answer| answer.expect("a caller panicked").map_err(text)).collect()
 }
@@ -164,6 +165,7 @@ async fn limits_hold_over_all(replicas: Replicas) -> Outcome {
         let answers = over(&replicas, 200, move |store, number| async move {
             let mut start = start(verification(round * 1000 + number, round * 1000 + number));
             start.takes.extend([limit(key, 7), limit(200, 255)]);
+            start.now = NOW;
             store.start(start).await
         })
         .await?;
@@ -253,7 +255,8 @@ async fn one_resend_for_one_revision(replicas: Replicas) -> Outcome {
         })
         .await?;
         let passed = count(&answers, |answer| matches!(answer, Sending::Queued(..)));
-        ensure!(passed == 1, "{passed} resends passed");
+        let late = count(&answers, |answer| matches!(answer, Sending::Moved));
+        ensure!(passed == 1 && late == 59, "{passed} resends passed, {late} came too late");
     }
     Ok(())
 }

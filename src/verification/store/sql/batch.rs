@@ -12,9 +12,7 @@ use serde::Serialize;
 use super::connection::Change;
 use super::failure::Failure;
 use super::needs::{Needs, With};
-use super::records::{
-    self, BucketRecord, EventRecord, IdempotencyRecord, ReferenceRecord, StateRecord, VerificationRecord, json,
-};
+use super::records::{self, BucketRecord, EventRecord, IdempotencyRecord, ReferenceRecord, StateRecord, VerificationRecord, json};
 use super::rows::{Held, Owned, SqlRows, Unforeseen};
 use super::statement::{BUCKET, EVENT, IDEMPOTENCY, REFERENCE, Table, VERIFICATION};
 use crate::clock::Timestamp;

@@ -73,8 +73,8 @@ impl Connections {
             Dialect::Mysql => "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
         };
         let options = AnyPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(3)).test_before_acquire(false);
-        let options =
-            options.after_connect(move |connection, _| Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) }));
+        let options = options
+            .after_connect(move |connection, _| Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) }));
         Ok(Connections { pool: options.connect(url).await?, dialect })
     }
 

@@ -92,8 +92,7 @@ impl<'v> StateRecord<'v> {
     /// The state of a verification.
     pub fn new(row: &'v Verification, queued_by: Option<&'v str>) -> StateRecord<'v> {
         let pending = || hex::digits(&PendingIndex::key(&row.service, &row.purpose, &row.destination.key()));
-        let (provider, reference) =
-            row.delivered_by.as_ref().map(|(provider, reference)| (provider.as_str(), reference.as_str())).unzip();
+        let (provider, reference) = row.delivered_by.as_ref().map(|(provider, reference)| (provider.as_str(), reference.as_str())).unzip();
         StateRecord {
             id: row.id,
             channel: row.channel.as_str(),

@@ -148,7 +148,9 @@ impl Dialect {
         match self {
             Dialect::Sqlite => format!("SELECT {selected} FROM {source} JOIN {name} ON {name}.{key} = item.{key}"),
             Dialect::Postgres => {
-                format!("SELECT {selected} FROM {source} JOIN {name} ON {name}.{key} = item.{key} ORDER BY {name}.{key} FOR UPDATE OF {name}")
+                format!(
+                    "SELECT {selected} FROM {source} JOIN {name} ON {name}.{key} = item.{key} ORDER BY {name}.{key} FOR UPDATE OF {name}"
+                )
             }
             Dialect::Mysql => format!("SELECT {selected} FROM {} FOR UPDATE", found(&source, name, key)),
         }
