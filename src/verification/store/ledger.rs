@@ -1,8 +1,9 @@
 //! Every transition, once: over rows that only one thread touches at a time.
 //!
-//! The memory store holds the ledger behind a lock, the embedded store on its writer thread, inside a transaction. So
-//! reading before writing is safe here, and here only: a store that others write to at the same time needs guarded
-//! statements instead (architecture: "count first; guard every state change and look at the row count").
+//! The memory store holds the ledger behind a lock, the embedded store on its writer thread, inside a transaction. The store
+//! that servers share fills one for each batch with rows that it has locked in the database. So reading before writing is safe
+//! here, and here only: a store that can do none of this needs guarded steps instead (architecture: "count first; guard every
+//! state change and look at the row count").
 
 use crate::clock::Timestamp;
 use crate::verification::buckets::Buckets;

@@ -10,6 +10,7 @@ pub mod conformance;
 pub mod ledger;
 pub mod memory;
 pub mod pending;
+pub mod sql;
 pub mod sqlite;
 
 use std::sync::Arc;

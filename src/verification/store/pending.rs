@@ -23,15 +23,16 @@ pub struct PendingIndex {
 
 /// The verification that a provider's reference, and so the code behind it, belongs to. Kept beyond its end, because the
 /// provider may let the code live longer than we do. (Over a restart only those of pending ones are kept.)
-#[derive(Debug)]
-struct Holder {
-    id: VerificationId,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Which.
+    pub id: VerificationId,
     /// What its code is good for, and for whom.
-    key: BucketKey,
+    pub key: BucketKey,
     /// From then on its code may serve another one for the same.
-    expires_at: Timestamp,
+    pub expires_at: Timestamp,
     /// From then on nobody remembers.
-    until: Timestamp,
+    pub until: Timestamp,
 }
 
 impl Holder {
@@ -59,7 +60,8 @@ impl PendingIndex {
         self.tidied_at
     }
 
-    fn key(service: &str, purpose: &str, destination: &[u8; 16]) -> BucketKey {
+    /// What pending verifications are found by.
+    pub fn key(service: &str, purpose: &str, destination: &[u8; 16]) -> BucketKey {
         LimitName::Destination.key(&[service.as_bytes(), purpose.as_bytes(), destination])
     }
 
@@ -97,6 +99,16 @@ impl PendingIndex {
         is_free
     }
 
+    /// Whose a provider's reference is, by [`reference_key`].
+    pub fn holder(&self, key: &BucketKey) -> Option<&Holder> {
+        self.by_reference.get(key)
+    }
+
+    /// Sets whose a reference is, as it was stored.
+    pub fn restore(&mut self, key: BucketKey, holder: Holder) {
+        self.by_reference.insert(key, holder);
+    }
+
     /// Takes one out that ended.
     pub fn remove(&mut self, verification: &Verification) {
         let key = Self::key(&verification.service, &verification.purpose, &verification.destination.key());
@@ -127,6 +139,6 @@ impl PendingIndex {
 }
 
 /// A hash, as the keys of sharded maps are.
-fn reference_key(reference: &str) -> BucketKey {
+pub fn reference_key(reference: &str) -> BucketKey {
     LimitName::Destination.key(&[b"reference", reference.as_bytes()])
 }
