@@ -86,6 +86,13 @@ pub struct Quota {
     pub per: Duration,
 }
 
+impl Quota {
+    /// Time between two that come evenly. At least 1 µs: a million a second is the finest rate told apart.
+    pub fn interval_us(self) -> i64 {
+        (self.per.as_micros() as i64 / i64::from(self.count.max(1))).max(1)
+    }
+}
+
 /// Wrong codes in a row, and what follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailureRule {
@@ -186,7 +193,7 @@ impl Take {
                 bucket.forget_at = now + longest;
             }
             Rule::Rate(quota) => {
-                let arrival = bucket.values.first().copied().unwrap_or(i64::MIN).max(microseconds(now)) + interval_us(*quota);
+                let arrival = bucket.values.first().copied().unwrap_or(i64::MIN).max(microseconds(now)) + quota.interval_us();
                 bucket.values = vec![arrival];
                 bucket.forget_at = Timestamp(arrival / 1000 + 1);
             }
@@ -251,14 +258,9 @@ fn microseconds(time: Timestamp) -> i64 {
     time.0.saturating_mul(1000)
 }
 
-/// At least 1 µs: a million a second is the finest rate told apart.
-fn interval_us(quota: Quota) -> i64 {
-    (quota.per.as_micros() as i64 / i64::from(quota.count.max(1))).max(1)
-}
-
 fn rate_retry_after(quota: Quota, values: &[i64], now: Timestamp) -> Duration {
     let arrival = values.first().copied().unwrap_or(i64::MIN);
-    let tolerance = quota.per.as_micros() as i64 - interval_us(quota);
+    let tolerance = quota.per.as_micros() as i64 - quota.interval_us();
     let early = arrival.saturating_sub(tolerance).saturating_sub(microseconds(now));
     Duration::from_micros(early.max(0) as u64)
 }

@@ -10,9 +10,11 @@ pub mod conformance;
 pub mod ledger;
 pub mod memory;
 pub mod pending;
+pub mod redis;
 pub mod sqlite;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -71,7 +73,11 @@ pub struct Snapshot {
 impl Snapshot {
     /// The view of `verification`, whose messages so far lie in `bucket` (see [`Verification::sends_key`]).
     pub fn of(verification: &Verification, bucket: &Bucket, rule: &SendRule, now: Timestamp) -> Snapshot {
-        let (sends_left, retry_after) = limit::remaining(rule, bucket, now);
+        Snapshot::with(verification, limit::remaining(rule, bucket, now), now)
+    }
+
+    /// The view of `verification`, of which so many messages are left, the next one after so long.
+    pub fn with(verification: &Verification, (sends_left, retry_after): (u32, Duration), now: Timestamp) -> Snapshot {
         Snapshot {
             id: verification.id,
             to: verification.destination.masked(),

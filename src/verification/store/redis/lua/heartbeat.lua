@@ -1,0 +1,4 @@
+local replica, til = argument(), argument()
+redis.call('HSET', base .. ':h', replica, til)
+redis.call('PEXPIRE', base .. ':h', whole(DAY))
+return { 'OK' }
