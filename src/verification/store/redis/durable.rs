@@ -7,7 +7,8 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -17,7 +18,7 @@ use crate::verification::limit::BucketKey;
 use crate::verification::store::StoreError;
 use crate::verification::store::redis::link::Link;
 use crate::verification::store::redis::reply::{Reply, unreadable};
-use crate::verification::store::redis::script::{Call, MEET, REMEMBER};
+use crate::verification::store::redis::script::{Call, REMEMBER};
 
 /// Changes that may wait to be written; one more is refused.
 const QUEUE: usize = 8192;
@@ -25,6 +26,8 @@ const QUEUE: usize = 8192;
 const BATCH: usize = 512;
 /// Entries that one script brings back: a millisecond or two of Redis's time.
 const BROUGHT_AT_ONCE: usize = 500;
+/// Housekeeping in SQL.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// In scripts: later than every time, and exact as a double.
 const FOR_EVER: i64 = 1 << 53;
 
@@ -88,6 +91,7 @@ pub struct Durable {
     queue: mpsc::Sender<Waiting>,
     bringing: Mutex<()>,
     brought: AtomicU64,
+    swept_at: AtomicI64,
 }
 
 impl Durable {
@@ -95,7 +99,7 @@ impl Durable {
     pub fn new(log: Arc<dyn DurableLog>) -> Durable {
         let (queue, waiting) = mpsc::channel(QUEUE);
         tokio::spawn(write_all(Arc::clone(&log), waiting));
-        Durable { log, queue, bringing: Mutex::default(), brought: AtomicU64::default() }
+        Durable { log, queue, bringing: Mutex::default(), brought: AtomicU64::default(), swept_at: AtomicI64::new(i64::MIN) }
     }
 
     /// Writes what a script says has changed, together with what else waits.
@@ -119,8 +123,7 @@ impl Durable {
         if self.brought.load(Ordering::Acquire) != seen {
             return Ok(());
         }
-        let mut met = Reply::of(link.run(&Call::new(&MEET, now)).await?)?;
-        let (_, run) = (met.needed()?, met.needed()?);
+        let run = link.meet(now).await?.run;
         let entries = self.log.load(now).await?;
         tracing::info!(entries = entries.len(), "Redis gets the failures that it lacks");
         let mut chunks = entries.chunks(BROUGHT_AT_ONCE).peekable();
@@ -137,9 +140,16 @@ impl Durable {
         Ok(())
     }
 
-    /// See [`DurableLog::sweep`].
+    /// See [`DurableLog::sweep`]. Now and then only: SQL is not asked five times a second for what is nearly always nothing.
     pub async fn sweep(&self, now: Timestamp) -> Result<usize, StoreError> {
-        self.log.sweep(now).await
+        if now < Timestamp(self.swept_at.load(Ordering::Relaxed)) + SWEEP_EVERY {
+            return Ok(0);
+        }
+        let swept = self.log.sweep(now).await?;
+        if swept == 0 {
+            self.swept_at.store(now.0, Ordering::Relaxed);
+        }
+        Ok(swept)
     }
 }
 

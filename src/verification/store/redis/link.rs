@@ -16,6 +16,7 @@ use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, RedisResu
 use crate::clock::Timestamp;
 use crate::verification::store::StoreError;
 use crate::verification::store::ledger::database;
+use crate::verification::store::redis::reply::Reply;
 use crate::verification::store::redis::script::{Call, MEET};
 
 /// Longest wait for a connection.
@@ -55,6 +56,32 @@ impl Connection {
 #[error("Redis cannot be reached")]
 struct Unreachable;
 
+/// What a server says of itself; "?" where it does not say.
+#[derive(Debug)]
+pub struct Met {
+    /// Its name, a new one with each start.
+    pub run: String,
+    appends: String,
+    eviction: String,
+}
+
+impl Met {
+    fn of(answer: Value) -> Result<Met, StoreError> {
+        let mut answer = Reply::of(answer)?;
+        answer.needed()?;
+        Ok(Met { run: answer.needed()?, appends: answer.needed()?, eviction: answer.needed()? })
+    }
+
+    /// What its operator should change.
+    pub fn advice(&self) -> Vec<&'static str> {
+        let appends = "Redis forgets codes and limits when it restarts: set appendonly yes";
+        let evicts = "Redis may throw away live codes and limits when its memory is full: set maxmemory-policy noeviction";
+        let wrong = [(self.appends == "0", appends), (self.eviction.contains("lru") || self.eviction.contains("lfu"), evicts)];
+        let evicts_others = ["allkeys-random", "volatile-random", "volatile-ttl"].contains(&self.eviction.as_str());
+        wrong.into_iter().chain([(evicts_others, evicts)]).filter(|(is_wrong, _)| *is_wrong).map(|(_, advice)| advice).collect()
+    }
+}
+
 /// A connection that many use at once.
 pub struct Link {
     peer: Peer,
@@ -80,6 +107,11 @@ impl Link {
     /// Runs a script.
     pub async fn run(&self, call: &Call) -> Result<Value, StoreError> {
         self.send(call.now(), |in_full| call.command(&self.base, in_full)).await
+    }
+
+    /// What the server says of itself.
+    pub async fn meet(&self, now: Timestamp) -> Result<Met, StoreError> {
+        Met::of(self.run(&Call::new(&MEET, now)).await?)
     }
 
     /// Runs a command that reads.
@@ -141,7 +173,10 @@ impl Link {
             Peer::Cluster(client) => Connection::Cluster(client.get_async_connection().await?),
         };
         let call = Call::new(&MEET, now);
-        connection.run(&call.command(&self.base, true)).await?.extract_error()?;
+        let met = connection.run(&call.command(&self.base, true)).await?.extract_error()?;
+        for advice in Met::of(met).iter().flat_map(Met::advice) {
+            tracing::warn!("{advice}");
+        }
         Ok(connection)
     }
 

@@ -70,6 +70,11 @@ impl RedisStore {
         RedisStore { link, durable: Durable::new(log), sink, replica: id_text(replica), retention, latest: AtomicI64::default() }
     }
 
+    /// What the operator of this Redis should change; asks it.
+    pub async fn advice(&self) -> Result<Vec<&'static str>, StoreError> {
+        Ok(self.link.meet(self.latest()).await?.advice())
+    }
+
     /// Runs a script: its verdict and what follows. Where Redis has lost the failures, they are brought first.
     async fn run(&self, call: &Call) -> Result<(String, Reply), StoreError> {
         self.latest.fetch_max(call.now().0, Ordering::Relaxed);
