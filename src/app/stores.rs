@@ -8,10 +8,13 @@ use tokio::sync::watch;
 use super::{BuildError, make_data_dir};
 use crate::audit::AuditLog;
 use crate::clock::Timestamp;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::db::database::{Database, Place, Reason, Settings};
+use crate::db::kept::KeptFailures;
 use crate::secret::Entropy;
 use crate::verification::store::Store;
+use crate::verification::store::redis::link::Link;
+use crate::verification::store::redis::{PeerConfig, RedisStore};
 use crate::verification::store::sqlite::SqliteStore;
 
 /// The first pause before a database that did not answer is asked again; each further one is twice as long.
@@ -25,6 +28,25 @@ pub struct Verifications {
     pub store: Arc<dyn Store>,
     /// Transitions that wait for it.
     pub queue_depth: Box<dyn Fn() -> usize + Send + Sync>,
+}
+
+/// The store of verifications in Redis, and what must outlive it in the database. It connects when it is first needed.
+pub fn shared_verifications(
+    peer: &PeerConfig,
+    config: &Config,
+    database: &Database,
+    entropy: &dyn Entropy,
+) -> Result<Verifications, BuildError> {
+    let mut name = [0; 16];
+    entropy.fill(&mut name);
+    let replica = uuid::Builder::from_random_bytes(name).into_uuid();
+    let who = peer.peer().map_err(|error| ConfigError::rule("redis.url", error.to_string()))?;
+    tracing::info!(redis = peer.shown(), %replica, "verifications and limits are kept in Redis");
+    let link = Link::new(who, &config.redis.prefix);
+    let log = Arc::new(KeptFailures::new(database.clone()));
+    let store = RedisStore::new(link, log, Arc::new(AuditLog), replica, config.store.retention.0);
+    // Redis has the queue.
+    Ok(Verifications { store: Arc::new(store), queue_depth: Box::new(|| 0) })
 }
 
 /// Opens the store of verifications.

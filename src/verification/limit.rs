@@ -247,7 +247,8 @@ fn windows_retry_after(rule: &SendRule, times: &[i64], now: Timestamp) -> (Durat
         let place = within(times, shortest.per, Timestamp(last));
         let wait = waits.get(place.saturating_sub(1)).or(waits.last()).copied().unwrap_or_default();
         let left = now.until(Timestamp(last) + wait);
-        if left > longest.0 {
+        // Where there is no wait, a last message of a moment yet to come is only another server's clock.
+        if !wait.is_zero() && left > longest.0 {
             longest = (left, Some(Quota { count: 1, per: wait }));
         }
     }
@@ -277,7 +278,8 @@ fn failures_retry_after(rule: FailureRule, values: &[i64], now: Timestamp) -> Du
         let doublings = (failures - rule.soft) / 5;
         SOFT_DELAY_FIRST.saturating_mul(1 << doublings.min(16)).min(SOFT_DELAY_LAST)
     } else {
-        Duration::ZERO
+        // Not even where the last one is of a moment yet to come, by the clock of another server.
+        return Duration::ZERO;
     };
     now.until(Timestamp(*last) + delay)
 }
@@ -392,6 +394,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Servers that share a store have clocks of their own: that one is slow is no reason to make people wait.
+    #[test]
+    fn a_clock_that_is_slow_makes_nobody_wait() {
+        let no_waits = SendRule { quotas: vec![quota(5, 600)], waits: Vec::new() };
+        let (take, mut bucket) = (take(Rule::Windows(Arc::new(no_waits))), Bucket::default());
+        take.apply(&mut bucket, Timestamp(1_000));
+        assert_eq!(take.judge(&bucket, Timestamp(900)), Ok(()));
+        let mut failures = Bucket::default();
+        count_failure(&mut failures, false, Timestamp(1_000));
+        let rule = FailureRule { soft: 2, hard: 50, until_released: false };
+        assert_eq!(failures_retry_after(rule, &failures.values, Timestamp(900)), Duration::ZERO);
     }
 
     #[test]

@@ -25,6 +25,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::clock::{Timestamp, milliseconds};
+use crate::hex;
 use crate::verification::limit::{Bucket, BucketKey, Limited, Take};
 use crate::verification::model::{Event, EventKind, Origin, Status, Verification, VerificationId};
 use crate::verification::policy::worth_sending;
@@ -40,7 +41,7 @@ use link::Link;
 pub use peer::{PeerConfig, PeerError};
 use reply::{Reply, unreadable};
 use rows::{event_text, id_text, index_key, origin_text};
-use script::{Call, hexadecimal};
+use script::Call;
 use takes::{add_takes, failures_text, windows_text};
 
 /// Kept beyond the retention, which housekeeping enforces by the caller's clock: for when nobody keeps house.
@@ -148,7 +149,7 @@ fn parse_status(name: &str) -> Option<Status> {
 
 fn add_claim(call: Call, claim: Option<&IdempotencyClaim>) -> Call {
     match claim {
-        Some(claim) => call.add(hexadecimal(&claim.key)).add(hexadecimal(&claim.payload)),
+        Some(claim) => call.add(hex::digits(&claim.key)).add(hex::digits(&claim.payload)),
         None => call.add("").add(""),
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
+use crate::hex;
 use crate::secret::Tag;
 use crate::verification::destination::{Country, Destination};
 use crate::verification::limit::{Bucket, LimitName};
@@ -13,7 +14,7 @@ use crate::verification::model::{Channel, CodeBy, Delivery, Event, EventKind, Me
 use crate::verification::store::ledger::database;
 use crate::verification::store::pending::{holder_key, pending_key};
 use crate::verification::store::redis::reply::{Reply, unreadable};
-use crate::verification::store::redis::script::{Call, hexadecimal};
+use crate::verification::store::redis::script::Call;
 use crate::verification::store::{Snapshot, StoreError};
 
 /// The name of an id in keys: in its order of time.
@@ -31,7 +32,7 @@ pub fn add_row(call: Call, row: &Verification) -> Result<Call, StoreError> {
     let destination = row.destination.key();
     let metadata = if row.metadata.is_empty() { String::new() } else { serde_json::to_string(&row.metadata).map_err(database)? };
     let (provider, reference) = row.delivered_by.clone().unwrap_or_default();
-    let holder = if row.code_by == CodeBy::Provider { hexadecimal(&holder_key(row)) } else { String::new() };
+    let holder = if row.code_by == CodeBy::Provider { hex::digits(&holder_key(row)) } else { String::new() };
     Ok(call
         .add(row.service.as_bytes())
         .add(row.purpose.as_bytes())

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use redis::Cmd;
 
 use crate::clock::Timestamp;
+use crate::hex;
 use crate::verification::limit::BucketKey;
 
 /// A script and the name that Redis knows it by once it has seen it.
@@ -106,7 +107,7 @@ impl Call {
 
     /// One more argument, in hexadecimal digits.
     pub fn key(self, key: &BucketKey) -> Call {
-        self.add(hexadecimal(key))
+        self.add(hex::digits(key))
     }
 
     /// By the script's name, or with the script itself where the server does not know it.
@@ -120,11 +121,4 @@ impl Call {
         }
         command
     }
-}
-
-/// Two digits a byte: names of keys that people can read and type.
-pub fn hexadecimal(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }

@@ -46,8 +46,6 @@ pub fn limited(mut reply: Reply, takes: &[Take]) -> Result<Limited, StoreError> 
     };
     let nth = |number: i64| usize::try_from(number.abs() - 1).unwrap_or_default();
     let quota = match &take.rule {
-        // The last message is of a moment yet to come, by this clock, and no wait follows it.
-        Rule::Windows(_) if which == 0 => Some(Quota { count: 1, per: Duration::ZERO }),
         Rule::Windows(rule) if which < 0 => rule.waits.get(nth(which)).map(|wait| Quota { count: 1, per: *wait }),
         Rule::Windows(rule) => rule.quotas.get(nth(which)).copied(),
         Rule::Rate(quota) => Some(*quota),

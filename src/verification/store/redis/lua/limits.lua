@@ -54,8 +54,9 @@ local function windows_wait(rule, times)
         if step > #rule.waits then
             step = #rule.waits
         end
-        local left = last + (rule.waits[step] or 0) - now
-        if left > longest then
+        local wait = rule.waits[step] or 0
+        local left = last + wait - now
+        if wait > 0 and left > longest then
             longest, which = left, -step
         end
     end
@@ -83,6 +84,8 @@ local function failures_wait(rule, values)
         delay = DAY
     elseif failures >= soft then
         delay = math.min(30000 * 2 ^ math.min(math.floor((failures - soft) / 5), 16), 3600000)
+    else
+        return 0, 0
     end
     return math.max(last + delay - now, 0) * 1000, 0
 end

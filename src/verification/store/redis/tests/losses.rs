@@ -107,7 +107,7 @@ async fn scripts_may_be_flushed_at_any_time() {
     for number in 0..20 {
         server.ask(&["SCRIPT", "FLUSH"]).await.expect("flushed");
         let calls = (0..20).map(|call| {
-            let (store, row) = (Arc::clone(&store), verification(number * 20 + call, number));
+            let (store, row) = (Arc::clone(&store), verification(number * 20 + call, number * 20 + call));
             async move {
                 let id = row.id;
                 let begun = store.start(start(row)).await;

@@ -23,7 +23,7 @@ use super::{PeerConfig, RedisStore};
 use crate::audit::AuditLog;
 use crate::clock::Timestamp;
 use crate::verification::limit::BucketKey;
-use crate::verification::store::{StoreError, conformance};
+use crate::verification::store::{Store, StoreError, conformance};
 
 pub const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -75,7 +75,14 @@ pub fn empty(url: &str) -> Arc<RedisStore> {
 #[ignore = "needs redis-server"]
 async fn the_redis_store_conforms() {
     let server = server::Server::start(&[]).await;
-    conformance::run_all(|| empty(&server.url())).await;
+    conformance::run_all(async || empty(&server.url()) as Arc<dyn Store>).await;
+    let mut number = 0;
+    let three = async || {
+        number += 1;
+        let log = Arc::default();
+        (0..3).map(|_| replica(&server.url(), &format!("shared-{number}"), &log) as Arc<dyn Store>).collect::<Vec<_>>()
+    };
+    conformance::replicas::run_shared(three).await;
 }
 
 /// On the servers that the environment names: a Cluster, a Valkey, Sentinels …
@@ -84,6 +91,6 @@ async fn the_redis_store_conforms() {
 async fn the_store_conforms_on_a_given_server() {
     let urls = std::env::var("COUNTERSIGN_TEST_REDIS_URL").expect("COUNTERSIGN_TEST_REDIS_URL, one or more with spaces between");
     for url in urls.split_whitespace() {
-        conformance::run_all(|| empty(url)).await;
+        conformance::run_all(async || empty(url) as Arc<dyn Store>).await;
     }
 }

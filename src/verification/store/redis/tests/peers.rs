@@ -79,7 +79,7 @@ async fn the_store_conforms_on_a_cluster() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let url = format!("redis-cluster://{}", nodes.collect::<Vec<_>>().join(","));
-    conformance::run_all(|| empty(&url)).await;
+    conformance::run_all(async || empty(&url) as Arc<dyn Store>).await;
 }
 
 /// R11: the master falls; the store goes on with the one that Sentinels name, and counts on where it was.

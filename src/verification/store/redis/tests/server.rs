@@ -56,7 +56,8 @@ impl Server {
 
     pub async fn ask(&self, command: &[&str]) -> redis::RedisResult<redis::Value> {
         let client = redis::Client::open(self.url()).expect("a URL");
-        let mut connection = client.get_multiplexed_async_connection().await?;
+        let patient = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(20)));
+        let mut connection = client.get_multiplexed_async_connection_with_config(&patient).await?;
         let mut parts = command.iter();
         let mut command = redis::cmd(parts.next().expect("a command"));
         for part in parts {
