@@ -6,6 +6,7 @@
 mod accounts;
 mod database;
 mod delivery;
+mod redis;
 mod secrets;
 mod server;
 mod service;
@@ -28,10 +29,12 @@ use crate::db::database::Settings;
 use crate::telemetry::LogFormat;
 use crate::verification::Destination;
 use crate::verification::policy::Policy;
+use crate::verification::store::redis::PeerConfig;
 
 pub use accounts::{AccountLimitsConfig, AccountsConfig};
 pub use database::DatabaseConfig;
 pub use delivery::{DeliveryConfig, ProviderSection, RouteConfig};
+pub use redis::RedisConfig;
 pub use secrets::{PEPPER_FILE, SecretsConfig};
 pub use server::{AdminConfig, ServerConfig};
 pub use service::ServiceConfig;
@@ -108,6 +111,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// Accounts and clients.
     pub database: DatabaseConfig,
+    /// Verifications and limits, where servers share them.
+    pub redis: RedisConfig,
     /// Server keys.
     pub secrets: SecretsConfig,
     /// The console provider.
@@ -306,6 +311,11 @@ impl Config {
         self.database.settings(&self.environment, &self.data_dir, self.database(), self.store.synchronous)
     }
 
+    /// The Redis that keeps verifications and limits; none where a file keeps them.
+    pub fn redis_peer(&self) -> Result<Option<PeerConfig>, ConfigError> {
+        self.redis.peer(&self.environment)
+    }
+
     fn is_on(&self, switch: Switch) -> bool {
         match switch {
             Switch::Auto => self.mode == Mode::Dev,
@@ -355,6 +365,7 @@ impl Config {
             return Err(ConfigError::rule("store.retention", "must be at least 1h: verifications may live that long"));
         }
         self.database_settings()?;
+        self.redis_peer()?;
         self.accounts()?;
         self.accounts.hashing()?;
         self.token_settings("")?;

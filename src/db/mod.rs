@@ -5,6 +5,7 @@ pub mod client;
 pub mod database;
 pub mod foreign_table;
 pub mod import;
+pub mod kept;
 pub mod refresh_token;
 pub mod signing_key;
 

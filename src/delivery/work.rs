@@ -134,7 +134,7 @@ fn fate(delivered: &Delivered) -> (MessageNumber, Delivery, Option<String>) {
 async fn deliver(shared: &Arc<Lanes>, provider: &Provider, health: &Mutex<Health>, mut job: Job) -> Option<Report> {
     let tools = &shared.tools;
     // What another replica may have taken over is the other's: its fate too.
-    if !tools.lease.permits(job.parcel.term).await {
+    if !tools.lease.permits(job.parcel.verification.queued_by).await {
         return None;
     }
     let now = tools.clock.now();
@@ -150,7 +150,7 @@ async fn deliver(shared: &Arc<Lanes>, provider: &Provider, health: &Mutex<Health
         return None;
     }
     // Once more, at the last moment: the store may have taken its time.
-    if !tools.lease.permits(job.parcel.term).await {
+    if !tools.lease.permits(job.parcel.verification.queued_by).await {
         return None;
     }
     let health = || health.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,7 +8,6 @@ use tokio::sync::oneshot;
 
 use crate::secret::Code;
 use crate::verification::destination::Country;
-use crate::verification::lease::Term;
 use crate::verification::model::{Channel, Verification};
 use crate::verification::policy::Policy;
 
@@ -20,8 +19,6 @@ pub struct Parcel {
     pub code: Option<Code>,
     /// The rules of its service: brand, texts, life.
     pub policy: Arc<Policy>,
-    /// Under which of this replica's names it was queued.
-    pub term: Term,
     /// Hears once the store knows what became of the message.
     pub noted: Option<oneshot::Sender<()>>,
 }

@@ -16,7 +16,7 @@ use crate::secret::{Code, Entropy, Pepper, Peppers, Tag};
 use crate::telemetry::Metrics;
 use crate::verification::courier::{CodeMaker, Courier, Parcel, ProviderVerdict, QueueFull};
 use crate::verification::destination::{Country, Destination};
-use crate::verification::lease::{Lease, Term};
+use crate::verification::lease::Lease;
 use crate::verification::limit::{LimitName, Limited, SendRule};
 use crate::verification::model::{Channel, CodeBy, Delivery, Event, EventKind, Status, Verification, VerificationId, failures_key};
 use crate::verification::policy::{DEFAULT_SERVICE, Policy};
@@ -102,9 +102,8 @@ impl Engine {
             Err(invalid) => Ok(Started::Invalid(invalid)),
             Ok((start, code)) => {
                 let id = start.verification.id;
-                let term = self.lease.term();
                 let sending = self.store.start(start).await?;
-                self.sending(sending, term, id, code, &policy, wait).await
+                self.sending(sending, id, code, &policy, wait).await
             }
         }
     }
@@ -122,13 +121,13 @@ impl Engine {
         // Somebody may be quicker between the read and the guarded write: then read again. Each round loses to a
         // transition that passed, and a destination gets few of those, so this ends.
         for _ in 0..8 {
-            let (now, term) = (self.clock.now(), self.lease.term());
+            let now = self.clock.now();
             let Some((verification, _)) = self.store.get(&caller.service, id).await? else { return Ok(Started::NotFound) };
             match self.prepare_resend(&policy, caller, verification, channel, own_code.clone(), now) {
                 Err(invalid) => return Ok(Started::Invalid(invalid)),
                 Ok((resend, code)) => match self.store.resend(resend).await? {
                     Sending::Moved => {}
-                    sending => return self.sending(sending, term, id, code, &policy, wait).await,
+                    sending => return self.sending(sending, id, code, &policy, wait).await,
                 },
             }
         }
@@ -266,11 +265,12 @@ impl Engine {
     /// Hands messages that a restart, or another replica's end, left queued to the courier again. Nothing while this replica
     /// is taken for dead itself.
     pub async fn resume(&self) -> Result<usize, StoreError> {
-        let term = self.lease.term();
+        // The time first: at that time this replica then lived.
+        let now = self.clock.now();
         if !self.lease.is_held() {
             return Ok(0);
         }
-        let left = self.store.undelivered(self.clock.now()).await?;
+        let left = self.store.undelivered(now).await?;
         let count = left.len();
         for verification in left {
             let policy = self.policy(&verification.service);
@@ -282,7 +282,7 @@ impl Engine {
                 None if verification.code_by != CodeBy::Provider => {
                     self.give_up(&verification, "the caller's own code was lost in a restart").await;
                 }
-                code => self.dispatch(verification, term, code, &policy, None).await,
+                code => self.dispatch(verification, code, &policy, None).await,
             }
         }
         Ok(count)
@@ -323,11 +323,11 @@ impl Engine {
             channel.reaches(&verification.destination) && maker == Some(CodeMaker::Us)
         });
         let (Some(channel), Some(code)) = (next, self.code_of(&verification)) else { return };
-        let (id, failed, term) = (verification.id, verification.channel, self.lease.term());
+        let (id, failed) = (verification.id, verification.channel);
         match self.store.resend(self.prepare_fallback(&policy, &verification, channel, now)).await {
             Ok(Sending::Queued(verification, _)) => {
                 tracing::info!(verification = %id, %failed, next = %channel, "the message goes on another channel");
-                self.dispatch(*verification, term, Some(code), &policy, None).await;
+                self.dispatch(*verification, Some(code), &policy, None).await;
             }
             // Ended, limited, or sent again by the caller in the meantime: nothing to do.
             Ok(_) => {}
@@ -356,7 +356,6 @@ impl Engine {
     async fn sending(
         &self,
         sending: Sending,
-        term: Term,
         id: VerificationId,
         code: Option<Code>,
         policy: &Arc<Policy>,
@@ -371,7 +370,7 @@ impl Engine {
                 if code.is_none() && verification.code_by != CodeBy::Provider {
                     self.give_up(&verification, "its code was made under a pepper that is gone").await;
                 } else {
-                    self.dispatch(*verification, term, code, policy, noted).await;
+                    self.dispatch(*verification, code, policy, noted).await;
                 }
                 Started::Sending(self.awaited(&service, id, hears).await?.unwrap_or(snapshot))
             }
@@ -398,15 +397,8 @@ impl Engine {
         Ok(self.get(service, id).await?.map(|(_, snapshot)| snapshot))
     }
 
-    async fn dispatch(
-        &self,
-        verification: Verification,
-        term: Term,
-        code: Option<Code>,
-        policy: &Arc<Policy>,
-        noted: Option<oneshot::Sender<()>>,
-    ) {
-        let parcel = Parcel { verification, code, policy: Arc::clone(policy), term, noted };
+    async fn dispatch(&self, verification: Verification, code: Option<Code>, policy: &Arc<Policy>, noted: Option<oneshot::Sender<()>>) {
+        let parcel = Parcel { verification, code, policy: Arc::clone(policy), noted };
         if let Err(QueueFull(parcel)) = self.courier.dispatch(parcel) {
             self.give_up(&parcel.verification, "too many messages are waiting").await;
         }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::clock::{Clock, Timestamp};
 use crate::verification::Engine;
@@ -28,10 +29,6 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// The pause after a beat that somebody waited for, so that a store that is down is not asked all the time.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// One of the names that this replica had at the store: what was queued under an earlier one may be somebody else's now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Term(u64);
-
 /// Until when it is this replica's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holds {
@@ -45,7 +42,8 @@ enum Holds {
 
 #[derive(Debug)]
 struct State {
-    term: Term,
+    /// What the store calls this replica: what was queued under another name is, or will be, somebody else's.
+    name: Option<Uuid>,
     holds: Holds,
     /// Since when there was no gap in it.
     unbroken_since: Duration,
@@ -68,7 +66,7 @@ pub struct Lease {
 impl Lease {
     /// Held by nobody yet.
     pub fn new(clock: Arc<dyn Clock>) -> Lease {
-        let state = State { term: Term::default(), holds: Holds::Nothing, unbroken_since: Duration::ZERO, closing: false, ended: false };
+        let state = State { name: None, holds: Holds::Nothing, unbroken_since: Duration::ZERO, closing: false, ended: false };
         Lease {
             clock,
             state: Mutex::new(state),
@@ -78,28 +76,22 @@ impl Lease {
         }
     }
 
-    /// The name under which the store notes what is queued now. Ask before the store does: a name that is lost in between is
-    /// then seen to be lost.
-    pub fn term(&self) -> Term {
-        self.state().term
-    }
-
     /// Whether others leave to this replica what it has queued.
     pub fn is_held(&self) -> bool {
         self.lasts_for(self.state().holds, Duration::ZERO)
     }
 
-    /// Whether what was queued in that term may be handed to a provider now. Waits while only the store can tell; false: it
+    /// Whether what was queued under that name may be handed to a provider now. Waits while only the store can tell; false: it
     /// is, or may soon be, somebody else's.
-    pub async fn permits(&self, term: Term) -> bool {
+    pub async fn permits(&self, queued_by: Option<Uuid>) -> bool {
         let mut changed = self.changed.subscribe();
         loop {
             changed.mark_unchanged();
-            let (now, holds, closing) = {
+            let (name, holds, closing) = {
                 let state = self.state();
-                (state.term, state.holds, state.closing)
+                (state.name, state.holds, state.closing)
             };
-            if now != term {
+            if name != queued_by {
                 return false;
             }
             if self.lasts_for(holds, LEAST) {
@@ -140,12 +132,12 @@ impl Lease {
         let (now, steady) = (self.clock.now() + LASTS, self.clock.steady());
         let heartbeat = timeout(PATIENCE, tell(now)).await.map_err(|_| StoreError::Overloaded)??;
         let mut state = self.state();
-        let unbroken = self.lasts_for(state.holds, Duration::ZERO) && heartbeat != Heartbeat::Renamed;
-        if !unbroken {
+        if !self.lasts_for(state.holds, Duration::ZERO) {
             state.unbroken_since = steady;
         }
-        if heartbeat == Heartbeat::Renamed {
-            state.term = Term(state.term.0 + 1);
+        if let Heartbeat::Renamed(name) = heartbeat {
+            state.name = Some(name);
+            state.unbroken_since = steady;
         }
         state.holds = if heartbeat == Heartbeat::Alone { Holds::Always } else { Holds::Until { now, steady: steady + LASTS } };
         drop(state);
@@ -190,7 +182,7 @@ impl Lease {
 pub async fn join(engine: &Arc<Engine>) {
     match engine.beat().await {
         Ok(Heartbeat::Alone) => return,
-        Ok(Heartbeat::Kept | Heartbeat::Renamed) => {}
+        Ok(Heartbeat::Kept | Heartbeat::Renamed(_)) => {}
         Err(error) => tracing::warn!(%error, "the store does not hear that this replica is there"),
     }
     let (lease, engine) = (Arc::clone(&engine.lease), Arc::downgrade(engine));
@@ -221,12 +213,12 @@ impl Engine {
 
     /// One round of a replica's life. False: it is over.
     async fn live(&self) -> bool {
-        let was_held = self.lease.is_held();
+        let (was_held, was_heard) = (self.lease.is_held(), self.lease.state().name.is_some());
         match self.beat().await {
             Ok(Heartbeat::Alone) => return false,
-            Ok(Heartbeat::Renamed) => tracing::warn!("this replica was taken for dead: what it had queued is sent by others"),
-            Ok(Heartbeat::Kept) if !was_held => tracing::info!("the store hears again that this replica is there"),
-            Ok(Heartbeat::Kept) => {}
+            Ok(Heartbeat::Renamed(_)) if was_heard => tracing::warn!("this replica was taken for dead: what it had queued is sent by others"),
+            Ok(Heartbeat::Kept | Heartbeat::Renamed(_)) if !was_held => tracing::info!("the store hears again that this replica is there"),
+            Ok(Heartbeat::Kept | Heartbeat::Renamed(_)) => {}
             Err(StoreError::Closed) if self.lease.is_closing() => return false,
             Err(error) => tracing::warn!(%error, "the store does not hear that this replica is there"),
         }
@@ -259,18 +251,21 @@ mod tests {
     }
 
     /// None: the answer has to be waited for.
-    fn permits(lease: &Lease, term: Term) -> Option<bool> {
-        lease.permits(term).now_or_never()
+    fn permits(lease: &Lease, queued_by: Option<Uuid>) -> Option<bool> {
+        lease.permits(queued_by).now_or_never()
     }
+
+    const FIRST: Option<Uuid> = Some(Uuid::from_u128(1));
+    const NAMED: Heartbeat = Heartbeat::Renamed(Uuid::from_u128(1));
+    const RENAMED: Heartbeat = Heartbeat::Renamed(Uuid::from_u128(2));
 
     #[tokio::test]
     async fn nothing_is_handed_over_before_the_store_has_heard() {
         let (_, lease) = lease();
-        let early = lease.term();
-        assert_eq!((lease.is_held(), permits(&lease, early)), (false, None));
-        hears(&lease, Heartbeat::Renamed).await;
-        // What was queued under no name may be anybody's.
-        assert_eq!((permits(&lease, early), permits(&lease, lease.term())), (Some(false), Some(true)));
+        assert_eq!((lease.is_held(), permits(&lease, None), permits(&lease, FIRST)), (false, None, Some(false)));
+        hears(&lease, NAMED).await;
+        // What was queued under no name that the store knows may be anybody's.
+        assert_eq!((permits(&lease, None), permits(&lease, FIRST)), (Some(false), Some(true)));
     }
 
     #[tokio::test]
@@ -278,21 +273,20 @@ mod tests {
         let (clock, lease) = lease();
         hears(&lease, Heartbeat::Alone).await;
         clock.advance(LASTS * 1000);
-        assert_eq!(permits(&lease, lease.term()), Some(true));
+        assert_eq!(permits(&lease, None), Some(true));
     }
 
     /// R24: a process that stood still sends nothing of what others may have taken over, and goes on with what they did not.
     #[tokio::test]
     async fn a_lapsed_lease_is_waited_for_and_its_queue_kept_or_lost() {
-        for (heartbeat, kept) in [(Heartbeat::Kept, true), (Heartbeat::Renamed, false)] {
+        for (heartbeat, kept) in [(Heartbeat::Kept, true), (RENAMED, false)] {
             let (clock, lease) = lease();
-            hears(&lease, Heartbeat::Renamed).await;
-            let term = lease.term();
+            hears(&lease, NAMED).await;
             clock.advance(LASTS - LEAST - Duration::from_millis(1));
-            assert_eq!(permits(&lease, term), Some(true));
+            assert_eq!(permits(&lease, FIRST), Some(true));
             clock.advance(Duration::from_millis(1));
-            assert_eq!(permits(&lease, term), None, "others may take it over before a provider has answered");
-            let (waited, ()) = tokio::join!(lease.permits(term), hears(&lease, heartbeat));
+            assert_eq!(permits(&lease, FIRST), None, "others may take it over before a provider has answered");
+            let (waited, ()) = tokio::join!(lease.permits(FIRST), hears(&lease, heartbeat));
             assert_eq!(waited, kept, "{heartbeat:?}");
         }
     }
@@ -301,7 +295,7 @@ mod tests {
     #[tokio::test]
     async fn a_clock_that_is_put_back_makes_no_lease_longer() {
         let (clock, lease) = lease();
-        hears(&lease, Heartbeat::Renamed).await;
+        hears(&lease, NAMED).await;
         clock.put_back(Duration::from_secs(3600));
         clock.advance(LASTS);
         assert!(!lease.is_held());
@@ -317,7 +311,7 @@ mod tests {
         let (clock, lease) = lease();
         let slow = lease.beat(|_| {
             clock.advance(LASTS);
-            std::future::ready(Ok(Heartbeat::Renamed))
+            std::future::ready(Ok(NAMED))
         });
         slow.await.expect("it is heard");
         assert!(!lease.is_held());
@@ -326,7 +320,7 @@ mod tests {
     #[tokio::test]
     async fn only_who_was_there_all_the_time_takes_over() {
         let (clock, lease) = lease();
-        hears(&lease, Heartbeat::Renamed).await;
+        hears(&lease, NAMED).await;
         for _ in 0..5 {
             assert!(!lease.is_settled());
             clock.advance(EVERY);
@@ -341,10 +335,10 @@ mod tests {
     #[tokio::test]
     async fn a_stop_keeps_nobody_waiting_and_tells_the_others() {
         let (_, lease) = lease();
-        let ((), waited) = tokio::join!(async { lease.close() }, lease.permits(lease.term()));
+        let ((), waited) = tokio::join!(async { lease.close() }, lease.permits(None));
         assert!(!waited);
-        hears(&lease, Heartbeat::Renamed).await;
-        assert_eq!(permits(&lease, lease.term()), Some(true), "what is queued goes out while the server stops");
+        hears(&lease, NAMED).await;
+        assert_eq!(permits(&lease, FIRST), Some(true), "what is queued goes out while the server stops");
         let mut told = None;
         let end = lease.end(|until| {
             told = Some(until);

@@ -308,7 +308,7 @@ async fn parcel(app: &TestApp, started: &Value) -> (Parcel, tokio::sync::oneshot
     let (verification, _) = engine.get("default", id).await.expect("a store").expect("a verification");
     let (noted, hears) = tokio::sync::oneshot::channel();
     let code = Some(Code::parse("123456").expect("a code"));
-    (Parcel { verification, code, policy: engine.policy("default"), term: engine.lease.term(), noted: Some(noted) }, hears)
+    (Parcel { verification, code, policy: engine.policy("default"), noted: Some(noted) }, hears)
 }
 
 /// A panic in one provider's file ends that message, and not the lane with all that wait in it.

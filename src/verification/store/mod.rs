@@ -9,14 +9,18 @@
 pub mod conformance;
 pub mod ledger;
 pub mod memory;
+pub mod name;
 pub mod pending;
+pub mod redis;
 pub mod sql;
 pub mod sqlite;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::secret::Tag;
@@ -72,7 +76,11 @@ pub struct Snapshot {
 impl Snapshot {
     /// The view of `verification`, whose messages so far lie in `bucket` (see [`Verification::sends_key`]).
     pub fn of(verification: &Verification, bucket: &Bucket, rule: &SendRule, now: Timestamp) -> Snapshot {
-        let (sends_left, retry_after) = limit::remaining(rule, bucket, now);
+        Snapshot::with(verification, limit::remaining(rule, bucket, now), now)
+    }
+
+    /// The view of `verification`, of which so many messages are left, the next one after so long.
+    pub fn with(verification: &Verification, (sends_left, retry_after): (u32, Duration), now: Timestamp) -> Snapshot {
         Snapshot {
             id: verification.id,
             to: verification.destination.masked(),
@@ -324,9 +332,9 @@ pub enum Heartbeat {
     Alone,
     /// Everything that it has queued is still its own, however long it was silent.
     Kept,
-    /// The first time, or the others took it for dead: what it queued before may be in their hands. It has a new name, under
-    /// which it owns nothing yet.
-    Renamed,
+    /// The first time, or the others took it for dead: what it queued before may be in their hands. This is its new name, under
+    /// which it owns nothing yet ([`Verification::queued_by`]).
+    Renamed(Uuid),
 }
 
 /// Hears of events once they are durable: the seam for logs, webhooks and metrics. Must return at once.

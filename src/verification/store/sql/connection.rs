@@ -53,8 +53,8 @@ pub struct Change {
 }
 
 impl Connections {
-    /// Connects.
-    pub async fn open(url: &str) -> Result<Connections, sqlx::Error> {
+    /// Connects when it is first needed. Must be called within the runtime.
+    pub fn open(url: &str) -> Result<Connections, sqlx::Error> {
         static DRIVERS: Once = Once::new();
         DRIVERS.call_once(sqlx::any::install_default_drivers);
         let dialect = match url.split(':').next() {
@@ -75,7 +75,7 @@ impl Connections {
         let options = AnyPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(3)).test_before_acquire(false);
         let options = options
             .after_connect(move |connection, _| Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(drop) }));
-        Ok(Connections { pool: options.connect(url).await?, dialect })
+        Ok(Connections { pool: options.connect_lazy(url)?, dialect })
     }
 
     /// Begins a change.

@@ -26,8 +26,10 @@ use uuid::Uuid;
 use crate::clock::Timestamp;
 use crate::verification::limit::{Bucket, BucketKey, Limited, Take};
 use crate::verification::model::{Event, Origin, Verification, VerificationId};
+use crate::verification::store::ledger::Ledger;
+use crate::verification::store::name::Name;
 use crate::verification::store::{
-    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, EventSink, IdempotencyClaim, Receipt, Resend, Sending, Start,
+    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, EventSink, Heartbeat, IdempotencyClaim, Receipt, Resend, Sending, Start,
     Store, StoreError,
 };
 
@@ -35,6 +37,7 @@ use connection::{Connections, Value};
 use failure::Failure;
 use needs::Needs;
 use statement::VERIFICATION;
+use rows::SqlRows;
 use sweep::Broom;
 use writer::Writer;
 
@@ -42,17 +45,17 @@ use writer::Writer;
 pub struct SqlStore {
     writer: Writer,
     connections: Connections,
-    replica: Arc<str>,
+    name: Arc<Name>,
     broom: Broom,
 }
 
 impl SqlStore {
     /// Uses the tables behind that URL, as that replica. Must be called within the runtime.
-    pub async fn open(url: &str, replica: Uuid, sink: Arc<dyn EventSink>) -> Result<SqlStore, StoreError> {
-        let connections = Connections::open(url).await.map_err(super::ledger::database)?;
-        let replica: Arc<str> = replica.to_string().into();
-        let writer = Writer::start(connections.clone(), Arc::clone(&replica), sink);
-        Ok(SqlStore { writer, connections, replica, broom: Broom::default() })
+    pub fn open(url: &str, replica: Uuid, sink: Arc<dyn EventSink>) -> Result<SqlStore, StoreError> {
+        let connections = Connections::open(url).map_err(super::ledger::database)?;
+        let name = Arc::new(Name::new(replica));
+        let writer = Writer::start(connections.clone(), Arc::clone(&name), sink);
+        Ok(SqlStore { writer, connections, name, broom: Broom::default() })
     }
 
     /// Transitions that wait for the next batch.
@@ -72,6 +75,14 @@ impl SqlStore {
     }
 }
 
+/// As it was queued: by the name that this very batch gave it.
+fn queued_by(mut sending: Sending, ledger: &Ledger<SqlRows>) -> Sending {
+    if let Sending::Queued(verification, _) = &mut sending {
+        verification.queued_by = ledger.rows.replica.parse().ok();
+    }
+    sending
+}
+
 /// The lowest id of that time.
 fn id_at(time: Timestamp) -> VerificationId {
     uuid::Builder::from_unix_timestamp_millis(time.0.max(0) as u64, &[0; 10]).into_uuid()
@@ -80,11 +91,11 @@ fn id_at(time: Timestamp) -> VerificationId {
 #[async_trait]
 impl Store for SqlStore {
     async fn start(&self, start: Start) -> Result<Sending, StoreError> {
-        self.writer.run(Needs::start(&start), move |ledger| ledger.start(start.clone())).await
+        self.writer.run(Needs::start(&start), move |ledger| ledger.start(start.clone()).map(|sending| queued_by(sending, ledger))).await
     }
 
     async fn resend(&self, resend: Resend) -> Result<Sending, StoreError> {
-        self.writer.run(Needs::resend(&resend), move |ledger| ledger.resend(resend.clone())).await
+        self.writer.run(Needs::resend(&resend), move |ledger| ledger.resend(resend.clone()).map(|sending| queued_by(sending, ledger))).await
     }
 
     async fn attempt(&self, attempt: Attempt) -> Result<AttemptOutcome, StoreError> {
@@ -129,7 +140,7 @@ impl Store for SqlStore {
 
     async fn clear(&self, buckets: Vec<BucketKey>) -> Result<(), StoreError> {
         let needs = Needs::buckets(&buckets);
-        let clear = move |ledger: &mut super::ledger::Ledger<rows::SqlRows>| {
+        let clear = move |ledger: &mut Ledger<SqlRows>| {
             ledger.clear(&buckets);
             Ok(())
         };
@@ -159,12 +170,12 @@ impl Store for SqlStore {
         self.found("verification.list_key = ? AND verification.id < ? ORDER BY verification.id DESC LIMIT ?", values).await
     }
 
-    async fn heartbeat(&self, until: Timestamp) -> Result<(), StoreError> {
-        queue::heartbeat(&self.connections, &self.replica, until).await.map_err(Failure::into_error)
+    async fn heartbeat(&self, until: Timestamp) -> Result<Heartbeat, StoreError> {
+        queue::heartbeat(&self.connections, &self.name, until).await.map_err(Failure::into_error)
     }
 
     async fn undelivered(&self, now: Timestamp) -> Result<Vec<Verification>, StoreError> {
-        queue::undelivered(&self.connections, &self.replica, now).await.map_err(Failure::into_error)
+        queue::undelivered(&self.connections, self.name.get(), now).await.map_err(Failure::into_error)
     }
 
     async fn sweep(&self, before: Timestamp, now: Timestamp) -> Result<usize, StoreError> {

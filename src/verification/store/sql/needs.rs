@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::clock::Timestamp;
 use crate::verification::limit::{BucketKey, Take};
 use crate::verification::model::VerificationId;
-use crate::verification::store::pending::PendingIndex;
+use crate::verification::store::pending::pending_key;
 use crate::verification::store::{Approve, Attempt, Delivered, IdempotencyClaim, Receipt, Resend, Start, Target};
 
 /// Which buckets of a verification are wanted with it.
@@ -53,7 +53,7 @@ impl Needs {
         let mut needs = Needs::default().claimed(start.idempotency).taken(&start.takes);
         needs.buckets.insert(verification.sends_key());
         if start.rearm {
-            let key = PendingIndex::key(&verification.service, &verification.purpose, &verification.destination.key());
+            let key = pending_key(&verification.service, &verification.purpose, &verification.destination.key());
             needs.pending.insert(key, (start.now, SENDS));
             needs.guards.insert(key);
         }
@@ -71,7 +71,7 @@ impl Needs {
         match &attempt.target {
             Target::Id(id) | Target::IdFor { id, .. } => needs.verification(*id, FAILURES),
             Target::Newest { purpose, destination } => {
-                needs.pending.insert(PendingIndex::key(&attempt.service, purpose, destination), (attempt.now, FAILURES));
+                needs.pending.insert(pending_key(&attempt.service, purpose, destination), (attempt.now, FAILURES));
                 needs
             }
         }

@@ -1,9 +1,10 @@
 //! Whose messages are whose: a replica that no longer says that it lives loses what it had queued to whoever asks first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 use sqlx::any::AnyRow;
+use uuid::Uuid;
 
 use super::connection::Connections;
 use super::failure::Failure;
@@ -11,6 +12,8 @@ use super::records::{self, json};
 use super::statement::{CLAIM, VERIFICATION};
 use crate::clock::Timestamp;
 use crate::verification::model::{Delivery, Status, Verification, VerificationId};
+use crate::verification::store::Heartbeat;
+use crate::verification::store::name::Name;
 
 /// Messages claimed in one transaction.
 const STEP: i64 = 200;
@@ -21,31 +24,31 @@ struct Claimed<'r> {
     queued_by: &'r str,
 }
 
-/// Says until when a replica lives.
-pub async fn heartbeat(connections: &Connections, replica: &str, until: Timestamp) -> Result<(), Failure> {
-    let beat = async || {
-        let values = [until.0.into(), replica.into()];
-        connections.execute("UPDATE replica SET lives_until = ? WHERE id = ?".to_owned(), values).await
-    };
-    if beat().await? == 0 {
-        let insert = "INSERT INTO replica (id, lives_until) VALUES (?, ?)".to_owned();
-        match connections.execute(insert, [replica.into(), until.0.into()]).await {
-            // Twice at once: the other one made the row.
-            Err(Failure::Again(_)) => beat().await.map(drop)?,
-            made => made.map(drop)?,
-        }
+/// Says until when a replica lives. One whose row is gone was taken for dead, or was never heard: it gets a new name.
+pub async fn heartbeat(connections: &Connections, name: &Name, until: Timestamp) -> Result<Heartbeat, Failure> {
+    let values = [until.0.into(), name.get().to_string().into()];
+    if connections.execute("UPDATE replica SET lives_until = ? WHERE id = ?".to_owned(), values).await? > 0 {
+        return Ok(Heartbeat::Kept);
     }
-    Ok(())
+    let new = name.following();
+    // Should an earlier try have come through without an answer, the row is there and nobody else's.
+    let insert = "INSERT INTO replica (id, lives_until) VALUES (?, ?)".to_owned();
+    match connections.execute(insert, [new.to_string().into(), until.0.into()]).await {
+        Ok(_) | Err(Failure::Again(_)) => {}
+        Err(failure) => return Err(failure),
+    }
+    name.set(new);
+    Ok(Heartbeat::Renamed(new))
 }
 
 /// Takes over what is queued by replicas that no longer live at that time.
-pub async fn undelivered(connections: &Connections, replica: &str, now: Timestamp) -> Result<Vec<Verification>, Failure> {
+pub async fn undelivered(connections: &Connections, name: Uuid, now: Timestamp) -> Result<Vec<Verification>, Failure> {
     let (mut found, mut after) = (Vec::new(), String::new());
     loop {
         let orphans = orphans(connections, now, &after).await?;
         let Some(last) = orphans.last() else { return Ok(found) };
         after.clone_from(&last.0);
-        found.extend(claim(connections, replica, now, orphans).await?);
+        found.extend(claim(connections, name, now, orphans).await?);
     }
 }
 
@@ -60,26 +63,37 @@ async fn orphans(connections: &Connections, now: Timestamp, after: &str) -> Resu
     rows.iter().map(pair).collect()
 }
 
-/// Of those, the ones that are still waiting where they were, now ours.
+/// Of those, the ones that are still waiting where they were, now ours. Whose they were is forgotten with the same step, so
+/// that it hears of it should it still be there; one that was heard in between keeps its own.
 async fn claim(
     connections: &Connections,
-    replica: &str,
+    name: Uuid,
     now: Timestamp,
     orphans: Vec<(String, String)>,
 ) -> Result<Vec<Verification>, Failure> {
     let mut change = connections.change().await?;
-    let ids = VERIFICATION.keyed(orphans.iter().map(|(id, _)| id.clone()));
-    let orphans: HashMap<_, _> = orphans.into_iter().collect();
+    let me = name.to_string();
+    let mut alive = BTreeSet::new();
+    for replica in orphans.iter().map(|(_, replica)| replica).filter(|replica| **replica != me).collect::<BTreeSet<_>>() {
+        let bury = "DELETE FROM replica WHERE id = ? AND lives_until <= ?".to_owned();
+        change.execute(bury, [replica.as_str().into(), now.0.into()]).await?;
+        if !change.rows("SELECT id FROM replica WHERE id = ?".to_owned(), [replica.as_str().into()]).await?.is_empty() {
+            alive.insert(replica.clone());
+        }
+    }
+    let orphans: HashMap<_, _> = orphans.into_iter().filter(|(_, replica)| !alive.contains(replica)).collect();
+    let ids = VERIFICATION.keyed(orphans.keys().cloned());
     let mut claimed = Vec::new();
     for row in change.rows(change.dialect.lock(&VERIFICATION), [json(&ids)?.into()]).await? {
-        let (verification, queued_by) = records::verification(&row)?;
+        let (mut verification, queued_by) = records::verification(&row)?;
         let is_same = queued_by.is_some() && queued_by.as_ref() == orphans.get(&verification.id.to_string());
         if is_same && verification.delivery == Delivery::Queued && verification.status_at(now) == Status::Pending {
+            verification.queued_by = Some(name);
             claimed.push(verification);
         }
     }
     if !claimed.is_empty() {
-        let rows: Vec<_> = claimed.iter().map(|verification| Claimed { id: verification.id, queued_by: replica }).collect();
+        let rows: Vec<_> = claimed.iter().map(|verification| Claimed { id: verification.id, queued_by: &me }).collect();
         change.execute(change.dialect.update(&CLAIM), [json(&rows)?.into()]).await?;
     }
     change.commit().await?;

@@ -15,7 +15,7 @@ use crate::verification::limit::{Bucket, BucketKey, LimitName};
 use crate::verification::model::{Channel, CodeBy, Delivery, Event, EventKind, Metadata, Origin, Status, Verification};
 use crate::verification::store::StoreError;
 use crate::verification::store::ledger::{IdempotencyRow, database};
-use crate::verification::store::pending::{Holder, PendingIndex};
+use crate::verification::store::pending::{Holder, pending_key};
 
 /// A value in the database that this version cannot read.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +91,7 @@ impl<'v> VerificationRecord<'v> {
 impl<'v> StateRecord<'v> {
     /// The state of a verification.
     pub fn new(row: &'v Verification, queued_by: Option<&'v str>) -> StateRecord<'v> {
-        let pending = || hex::digits(&PendingIndex::key(&row.service, &row.purpose, &row.destination.key()));
+        let pending = || hex::digits(&pending_key(&row.service, &row.purpose, &row.destination.key()));
         let (provider, reference) = row.delivered_by.as_ref().map(|(provider, reference)| (provider.as_str(), reference.as_str())).unzip();
         StateRecord {
             id: row.id,
@@ -243,6 +243,7 @@ pub fn verification(row: &AnyRow) -> Result<(Verification, Option<String>), Stor
         ended_at: row.try_get::<Option<i64>, _>("ended_at").map_err(database)?.map(Timestamp),
         delivery: named(row, "delivery", Delivery::parse)?,
         delivered_by: optional(row, "provider")?.zip(optional(row, "reference")?),
+        queued_by: None,
         metadata,
     };
     Ok((found, optional(row, "queued_by")?))

@@ -62,7 +62,7 @@ impl Databases {
 }
 
 pub async fn store(url: &str, replica: u128) -> Arc<dyn Store> {
-    Arc::new(SqlStore::open(url, Uuid::from_u128(replica), Arc::new(AuditLog)).await.expect("the store opens"))
+    Arc::new(SqlStore::open(url, Uuid::from_u128(replica), Arc::new(AuditLog)).expect("the store opens"))
 }
 
 fn server(variable: &str) -> Databases {

@@ -20,6 +20,7 @@ use super::needs::Needs;
 use super::rows::SqlRows;
 use crate::verification::model::Event;
 use crate::verification::store::ledger::{Ledger, database};
+use crate::verification::store::name::Name;
 use crate::verification::store::{EventSink, StoreError};
 
 /// Transitions that may wait; one more is refused, and the caller answers 503.
@@ -49,15 +50,15 @@ pub struct Writer {
 /// What the task owns.
 struct Desk {
     connections: Connections,
-    replica: Arc<str>,
+    name: Arc<Name>,
     sink: Arc<dyn EventSink>,
 }
 
 impl Writer {
     /// Starts the task. Must be called within the runtime.
-    pub fn start(connections: Connections, replica: Arc<str>, sink: Arc<dyn EventSink>) -> Writer {
+    pub fn start(connections: Connections, name: Arc<Name>, sink: Arc<dyn EventSink>) -> Writer {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(Desk { connections, replica, sink }.work(queue));
+        tokio::spawn(Desk { connections, name, sink }.work(queue));
         Writer { jobs }
     }
 
@@ -150,7 +151,8 @@ impl Desk {
             needs.join(job.needs());
         }
         let mut change = self.connections.change().await?;
-        let mut batch = Batch::load(&mut change, needs, &self.replica).await?;
+        let replica = self.name.get().to_string().into();
+        let mut batch = Batch::load(&mut change, needs, &replica).await?;
         let ran = catch_unwind(AssertUnwindSafe(|| jobs.iter_mut().try_for_each(|job| job.run(&mut batch.ledger))));
         ran.map_err(|_| StoreError::Closed)??;
         let events = batch.write(&mut change).await?;
