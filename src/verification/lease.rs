@@ -216,7 +216,9 @@ impl Engine {
         let (was_held, was_heard) = (self.lease.is_held(), self.lease.state().name.is_some());
         match self.beat().await {
             Ok(Heartbeat::Alone) => return false,
-            Ok(Heartbeat::Renamed(_)) if was_heard => tracing::warn!("this replica was taken for dead: what it had queued is sent by others"),
+            Ok(Heartbeat::Renamed(_)) if was_heard => {
+                tracing::warn!("this replica was taken for dead: what it had queued is sent by others")
+            }
             Ok(Heartbeat::Kept | Heartbeat::Renamed(_)) if !was_held => tracing::info!("the store hears again that this replica is there"),
             Ok(Heartbeat::Kept | Heartbeat::Renamed(_)) => {}
             Err(StoreError::Closed) if self.lease.is_closing() => return false,

@@ -17,6 +17,8 @@ const LONGEST_START: Duration = Duration::from_secs(90);
 const SETTINGS: &str = r#"
 mode = "production"
 data_dir = "@DATA_DIR@"
+[server]
+stop_delay = "1s"
 [admin]
 port = @ADMIN_PORT@
 [provider.sink]

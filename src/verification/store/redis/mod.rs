@@ -33,8 +33,8 @@ use crate::verification::store::ledger::{same_code_again, to_json};
 use crate::verification::store::name::Name;
 use crate::verification::store::pending::{pending_key, reference_key};
 use crate::verification::store::{
-    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, EventSink, Heartbeat, IdempotencyClaim, Receipt, ReceiptState, Resend,
-    Sending, Start, Store, StoreError, Target,
+    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, EventSink, Heartbeat, IdempotencyClaim, Receipt, ReceiptState,
+    Resend, Sending, Start, Store, StoreError, Target,
 };
 
 use durable::{Durable, DurableLog};

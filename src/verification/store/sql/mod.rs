@@ -29,15 +29,15 @@ use crate::verification::model::{Event, Origin, Verification, VerificationId};
 use crate::verification::store::ledger::Ledger;
 use crate::verification::store::name::Name;
 use crate::verification::store::{
-    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, EventSink, Heartbeat, IdempotencyClaim, Receipt, Resend, Sending, Start,
-    Store, StoreError,
+    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, EventSink, Heartbeat, IdempotencyClaim, Receipt, Resend, Sending,
+    Start, Store, StoreError,
 };
 
 use connection::{Connections, Value};
 use failure::Failure;
 use needs::Needs;
-use statement::VERIFICATION;
 use rows::SqlRows;
+use statement::VERIFICATION;
 use sweep::Broom;
 use writer::Writer;
 
