@@ -124,7 +124,7 @@ async fn cut(url: &str, is_over: &AtomicBool) {
     let mut connection = AnyConnection::connect(url).await.expect("a connection");
     let name = url.rsplit('/').next().expect("a database");
     while !is_over.load(Ordering::Relaxed) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(60)).await;
         if url.starts_with("postgres") {
             let kill = format!(
                 "SELECT 1 FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid() AND pg_terminate_backend(pid)"
@@ -160,6 +160,7 @@ async fn cuts_leave_nothing_half(databases: Databases) {
                     let id = row.id;
                     let mut start = start(row);
                     start.takes.push(shared());
+                    start.now = NOW;
                     match store.start(start).await {
                         Ok(_) => begun.push(id),
                         Err(_) => unknown += 1,
