@@ -148,8 +148,8 @@ impl App {
         let renderer = Arc::new(renderer(&policies)?.with_links(cancel_links.clone()));
         let senders = senders(config, &policies, Arc::clone(&clock))?;
         let settings = config.database_settings()?;
-        let stores::Verifications { store, queue_depth } = stores::verifications(config, &settings, clock.now())?;
         let database = stores::patient_database(settings, Arc::clone(&entropy), stopping.clone()).await?;
+        let stores::Verifications { store, queue_depth } = stores::verifications(config, &database, entropy.as_ref(), clock.now())?;
         let inbox = (config.mode == Mode::Dev).then(|| {
             let mut run = [0; 4];
             entropy.fill(&mut run);

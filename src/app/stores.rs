@@ -9,9 +9,10 @@ use super::{BuildError, make_data_dir};
 use crate::audit::AuditLog;
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::db::database::{Database, Place, Reason, Settings};
+use crate::db::database::{Database, Reason, Settings};
 use crate::secret::Entropy;
 use crate::verification::store::Store;
+use crate::verification::store::sql::SqlStore;
 use crate::verification::store::sqlite::SqliteStore;
 
 /// The first pause before a database that did not answer is asked again; each further one is twice as long.
@@ -27,10 +28,15 @@ pub struct Verifications {
     pub queue_depth: Box<dyn Fn() -> usize + Send + Sync>,
 }
 
-/// Opens the store of verifications.
-pub fn verifications(config: &Config, settings: &Settings, now: Timestamp) -> Result<Verifications, BuildError> {
-    if matches!(settings.place, Place::Server(..)) {
-        tracing::warn!(file = %config.database().display(), "verifications and limits stay in a file: no second server may share them");
+/// Opens the store of verifications: in the database, where that is a server's, or else in a file of its own.
+pub fn verifications(config: &Config, database: &Database, entropy: &dyn Entropy, now: Timestamp) -> Result<Verifications, BuildError> {
+    if !database.is_file() {
+        let mut replica = [0; 16];
+        entropy.fill(&mut replica);
+        let replica = uuid::Builder::from_random_bytes(replica).into_uuid();
+        let store = Arc::new(SqlStore::new(database.clone(), replica, Arc::new(AuditLog)));
+        let queue = Arc::clone(&store);
+        return Ok(Verifications { store, queue_depth: Box::new(move || queue.queue_depth()) });
     }
     let store = Arc::new(SqliteStore::open(&config.database(), config.store.synchronous, Arc::new(AuditLog), now)?);
     let queue = Arc::clone(&store);

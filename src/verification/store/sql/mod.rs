@@ -24,6 +24,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
+use crate::db::database::{Database, Value};
 use crate::verification::limit::{Bucket, BucketKey, Limited, Take};
 use crate::verification::model::{Event, Origin, Verification, VerificationId};
 use crate::verification::store::{
@@ -31,7 +32,7 @@ use crate::verification::store::{
     Store, StoreError,
 };
 
-use connection::{Connections, Value};
+use connection::Connections;
 use failure::Failure;
 use needs::Needs;
 use statement::VERIFICATION;
@@ -47,12 +48,12 @@ pub struct SqlStore {
 }
 
 impl SqlStore {
-    /// Uses the tables behind that URL, as that replica. Must be called within the runtime.
-    pub async fn open(url: &str, replica: Uuid, sink: Arc<dyn EventSink>) -> Result<SqlStore, StoreError> {
-        let connections = Connections::open(url).await.map_err(super::ledger::database)?;
+    /// Uses the tables in that database, as that replica. Must be called within the runtime.
+    pub fn new(database: Database, replica: Uuid, sink: Arc<dyn EventSink>) -> SqlStore {
+        let connections = Connections::new(database);
         let replica: Arc<str> = replica.to_string().into();
         let writer = Writer::start(connections.clone(), Arc::clone(&replica), sink);
-        Ok(SqlStore { writer, connections, replica, broom: Broom::default() })
+        SqlStore { writer, connections, replica, broom: Broom::default() }
     }
 
     /// Transitions that wait for the next batch.
