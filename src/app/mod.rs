@@ -149,15 +149,10 @@ impl App {
         let renderer = Arc::new(renderer(&policies)?.with_links(cancel_links.clone()));
         let senders = senders(config, &policies, Arc::clone(&clock))?;
         let settings = config.database_settings()?;
-        let (stores::Verifications { store, queue_depth }, database) = match config.redis_peer()? {
-            Some(peer) => {
-                let database = stores::patient_database(settings, Arc::clone(&entropy), stopping.clone()).await?;
-                (stores::shared_verifications(&peer, config, &database, entropy.as_ref())?, database)
-            }
-            None => {
-                let verifications = stores::verifications(config, &settings, clock.now(), entropy.as_ref())?;
-                (verifications, stores::patient_database(settings, Arc::clone(&entropy), stopping.clone()).await?)
-            }
+        let database = stores::patient_database(settings, Arc::clone(&entropy), stopping.clone()).await?;
+        let stores::Verifications { store, queue_depth } = match config.redis_peer()? {
+            Some(peer) => stores::shared_verifications(&peer, config, &database, entropy.as_ref())?,
+            None => stores::verifications(config, &database, entropy.as_ref(), clock.now())?,
         };
         let inbox = (config.mode == Mode::Dev).then(|| {
             let mut run = [0; 4];

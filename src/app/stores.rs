@@ -10,14 +10,14 @@ use super::{BuildError, make_data_dir};
 use crate::audit::AuditLog;
 use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
-use crate::db::database::{Database, Place, Reason, Settings};
+use crate::db::database::{Database, Reason, Settings};
 use crate::db::kept::KeptFailures;
 use crate::secret::Entropy;
 use crate::verification::store::Store;
 use crate::verification::store::redis::link::Link;
 use crate::verification::store::redis::{PeerConfig, RedisStore};
 use crate::verification::store::sql::SqlStore;
-use crate::verification::store::sqlite::{OpenError, SqliteStore};
+use crate::verification::store::sqlite::SqliteStore;
 
 /// The first pause before a database that did not answer is asked again; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -57,12 +57,11 @@ pub fn shared_verifications(
 }
 
 /// Opens the store of verifications: in the database, where that is a server's, or else in a file of this process alone.
-pub fn verifications(config: &Config, settings: &Settings, now: Timestamp, entropy: &dyn Entropy) -> Result<Verifications, BuildError> {
-    if let Place::Server(_, url) = &settings.place {
+pub fn verifications(config: &Config, database: &Database, entropy: &dyn Entropy, now: Timestamp) -> Result<Verifications, BuildError> {
+    if !database.is_file() {
         let replica = replica(entropy);
         tracing::info!(%replica, "verifications and limits are kept in the database");
-        let store = SqlStore::open(url.expose(), replica, Arc::new(AuditLog)).map_err(OpenError::Store)?;
-        let store = Arc::new(store);
+        let store = Arc::new(SqlStore::new(database.clone(), replica, Arc::new(AuditLog)));
         let queue = Arc::clone(&store);
         return Ok(Verifications { store, queue_depth: Box::new(move || queue.queue_depth()) });
     }

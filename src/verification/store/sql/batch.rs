@@ -2,7 +2,8 @@
 //!
 //! Rows that are not there cannot be locked. Where two batches make the same one, the second to write is refused by the primary
 //! key, is undone whole, and runs again over what the first one made ([`Failure::Again`]). So nothing is written before it is
-//! known that it will change, and what is new is written once.
+//! known that it will change, and what is new is written once. A key of a caller that was not there and is not made either (a
+//! limit refused) is looked for once more at the end: who made it meanwhile may be the one who used that limit up.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -27,8 +28,8 @@ use crate::verification::store::pending::{Holder, PendingIndex, reference_key};
 pub struct Batch {
     /// Runs the transitions.
     pub ledger: Ledger<SqlRows>,
-    /// Buckets that are locked; true where the database has it.
-    buckets: HashMap<BucketKey, bool>,
+    /// Buckets that are locked, as the database has them.
+    buckets: HashMap<BucketKey, Option<Bucket>>,
     /// Destinations that only this batch looks at, and until when that is worth a row; only those that have none.
     new_guards: Vec<(BucketKey, Timestamp)>,
     references: HashMap<BucketKey, Option<Holder>>,
@@ -75,10 +76,10 @@ impl Batch {
             references.insert(key, Some(holder));
         }
         let mut ledger = Ledger { rows, buckets: Default::default(), pending, events: Vec::new() };
-        let mut locked: HashMap<_, _> = needs.buckets.iter().map(|key| (*key, false)).collect();
+        let mut locked: HashMap<_, _> = needs.buckets.iter().map(|key| (*key, None)).collect();
         for (key, bucket) in buckets(change, &needs.buckets).await? {
-            ledger.buckets.restore(key, bucket);
-            locked.insert(key, true);
+            ledger.buckets.restore(key, bucket.clone());
+            locked.insert(key, Some(bucket));
         }
         Ok(Batch { ledger, buckets: locked, new_guards, references })
     }
@@ -86,6 +87,11 @@ impl Batch {
     /// Writes what changed, and gives the events away.
     pub async fn write(mut self, change: &mut Change) -> Result<Vec<Event>, Failure> {
         let SqlRows { verifications, idempotency, .. } = &self.ledger.rows;
+        let missed = idempotency.iter().filter(|(_, held)| !held.is_stored && !held.is_changed);
+        let missed: BTreeSet<_> = missed.map(|(key, _)| hex::digits(key)).collect();
+        if !lock(change, &IDEMPOTENCY, missed.into_iter()).await?.is_empty() {
+            return Err(Failure::Again(database(Made)));
+        }
         let kept = touched(idempotency).map(|(key, row, is_stored)| (IdempotencyRecord::new(key, row), is_stored));
         upsert(change, &IDEMPOTENCY, kept.collect()).await?;
 
@@ -112,8 +118,12 @@ impl Batch {
 
         let mut buckets = Vec::new();
         for key in self.ledger.buckets.changed() {
-            let is_stored = *self.buckets.get(&key).ok_or_else(|| database(Unforeseen))?;
-            buckets.push((BucketRecord::new(&key, self.ledger.buckets.get(&key))?, is_stored));
+            let before = self.buckets.get(&key).ok_or_else(|| database(Unforeseen))?;
+            let bucket = self.ledger.buckets.get(&key);
+            // A gate that was asked is as it was.
+            if *bucket != before.clone().unwrap_or_default() {
+                buckets.push((BucketRecord::new(&key, bucket)?, before.is_some()));
+            }
         }
         for (key, forget_at) in self.new_guards {
             buckets.push((BucketRecord::new(&key, &Bucket { values: Vec::new(), forget_at })?, false));
@@ -122,6 +132,11 @@ impl Batch {
         Ok(events)
     }
 }
+
+/// Somebody made a row while we decided that there is none.
+#[derive(Debug, thiserror::Error)]
+#[error("a caller's key was used at the same time")]
+struct Made;
 
 /// Rows by their keys, locked.
 async fn lock(change: &mut Change, table: &Table, keys: impl Iterator<Item = String>) -> Result<Vec<sqlx::any::AnyRow>, Failure> {

@@ -1,7 +1,6 @@
 //! What a failure of the database means for a batch: whether it may run again, whether it may have happened.
 
-use sqlx::error::{DatabaseError, ErrorKind};
-
+use crate::db::database::{DataError, Reason};
 use crate::verification::store::StoreError;
 use crate::verification::store::ledger::database;
 
@@ -31,10 +30,10 @@ impl Failure {
     }
 
     /// The same, of a commit: unless the database says that it refused, it may have happened.
-    pub fn of_commit(error: sqlx::Error) -> Failure {
-        match Failure::from(error) {
-            again @ Failure::Again(_) => again,
-            other => Failure::Unknown(other.into_error()),
+    pub fn of_commit(error: DataError) -> Failure {
+        match error.reason() {
+            Reason::Conflict | Reason::Constraint => Failure::Again(database(error)),
+            _ => Failure::Unknown(database(error)),
         }
     }
 }
@@ -45,35 +44,13 @@ impl From<StoreError> for Failure {
     }
 }
 
-impl From<sqlx::Error> for Failure {
-    fn from(error: sqlx::Error) -> Failure {
-        match &error {
-            sqlx::Error::Database(refused) if is_conflict(refused.as_ref()) => Failure::Again(database(error)),
-            sqlx::Error::Database(refused) if is_end(refused.as_ref()) => Failure::Down(database(error)),
-            sqlx::Error::Database(_) | sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => {
-                Failure::Own(database(error))
-            }
-            _ => Failure::Down(database(error)),
+impl From<DataError> for Failure {
+    fn from(error: DataError) -> Failure {
+        match error.reason() {
+            // A constraint: another one made the row first, mostly.
+            Reason::Conflict | Reason::Constraint | Reason::Slow => Failure::Again(database(error)),
+            Reason::Unreachable | Reason::NotReady | Reason::Refused | Reason::Newer => Failure::Down(database(error)),
+            Reason::Migration | Reason::Other => Failure::Own(database(error)),
         }
-    }
-}
-
-/// Another one made the row first, or both waited for each other, or one waited too long.
-fn is_conflict(error: &dyn DatabaseError) -> bool {
-    let code = error.code().unwrap_or_default();
-    match error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
-        // Deadlock, lock wait time-out, record has changed since last read.
-        Some(mysql) => matches!(mysql.number(), 1213 | 1205 | 1020) || error.kind() == ErrorKind::UniqueViolation,
-        None => matches!(code.as_ref(), "40001" | "40P01" | "55P03" | "5" | "517") || error.kind() == ErrorKind::UniqueViolation,
-    }
-}
-
-/// The database ends this connection, or all.
-fn is_end(error: &dyn DatabaseError) -> bool {
-    let code = error.code().unwrap_or_default();
-    match error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
-        // Killed, shutting down, too many connections, may not write now.
-        Some(mysql) => matches!(mysql.number(), 1317 | 1927 | 1053 | 1040 | 1290 | 1836 | 3100),
-        None => ["57P", "53", "08", "57014", "25006"].iter().any(|class| code.starts_with(class)),
     }
 }

@@ -24,6 +24,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
+use crate::db::database::{Database, Value};
 use crate::verification::limit::{Bucket, BucketKey, Limited, Take};
 use crate::verification::model::{Event, Origin, Verification, VerificationId};
 use crate::verification::store::ledger::Ledger;
@@ -33,7 +34,7 @@ use crate::verification::store::{
     Start, Store, StoreError,
 };
 
-use connection::{Connections, Value};
+use connection::Connections;
 use failure::Failure;
 use needs::Needs;
 use rows::SqlRows;
@@ -50,12 +51,12 @@ pub struct SqlStore {
 }
 
 impl SqlStore {
-    /// Uses the tables behind that URL, as that replica. Must be called within the runtime.
-    pub fn open(url: &str, replica: Uuid, sink: Arc<dyn EventSink>) -> Result<SqlStore, StoreError> {
-        let connections = Connections::open(url).map_err(super::ledger::database)?;
+    /// Uses the tables in that database, as that replica. Must be called within the runtime.
+    pub fn new(database: Database, replica: Uuid, sink: Arc<dyn EventSink>) -> SqlStore {
+        let connections = Connections::new(database);
         let name = Arc::new(Name::new(replica));
         let writer = Writer::start(connections.clone(), Arc::clone(&name), sink);
-        Ok(SqlStore { writer, connections, name, broom: Broom::default() })
+        SqlStore { writer, connections, name, broom: Broom::default() }
     }
 
     /// Transitions that wait for the next batch.

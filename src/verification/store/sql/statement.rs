@@ -2,18 +2,8 @@
 //! one row and for five hundred, so it is prepared once, and a batch is one round trip.
 
 use std::collections::HashMap;
-use std::fmt::Write;
 
-/// Whose SQL it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
-    /// SQLite. One writer at a time: there are no locks on rows.
-    Sqlite,
-    /// PostgreSQL.
-    Postgres,
-    /// MySQL and MariaDB.
-    Mysql,
-}
+use crate::db::database::Dialect;
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,21 +211,6 @@ impl Dialect {
                 format!("JSON_TABLE(?, '$[*]' COLUMNS ({columns})) AS item")
             }
         }
-    }
-
-    /// The statement with its `?` as the database wants them.
-    pub fn numbered(self, sql: String) -> String {
-        if self != Dialect::Postgres {
-            return sql;
-        }
-        let mut numbered = String::with_capacity(sql.len() + 8);
-        for (number, part) in sql.split('?').enumerate() {
-            if number > 0 {
-                let _ = write!(numbered, "${number}");
-            }
-            numbered.push_str(part);
-        }
-        numbered
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::connection::{Connections, Value};
+use super::connection::Connections;
 use super::failure::Failure;
 use super::id_at;
 use super::records::{self, json};
 use super::statement::{BUCKET, EVENT, IDEMPOTENCY, REFERENCE, Table, VERIFICATION};
 use crate::clock::Timestamp;
+use crate::db::database::Value;
 use crate::verification::store::ledger::IDEMPOTENCY_LIFE;
 
 /// Verifications removed in one step.
@@ -95,7 +96,7 @@ async fn remove(connections: &Connections, table: &Table, keys: &[String], guard
     let mut keys = keys.to_vec();
     keys.sort_unstable();
     let rows = json(&table.keyed(keys))?;
-    match connections.execute(connections.dialect.delete(table, guard), [rows.into()]).await {
+    match connections.execute(connections.dialect().delete(table, guard), [rows.into()]).await {
         Ok(removed) => Ok(removed as usize),
         Err(Failure::Again(_)) => Ok(0),
         Err(failure) => Err(failure),

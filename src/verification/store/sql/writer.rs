@@ -132,6 +132,8 @@ impl Desk {
                     tokio::time::sleep(PAUSE * (1 << (run - 1))).await;
                     run += 1;
                 }
+                // The connection may have been cut while it rested, and the database be well.
+                Err(Failure::Down(_)) if run == 1 => run += 1,
                 done => return done,
             }
         }
