@@ -31,7 +31,7 @@ async fn no_key_stays_for_ever() {
         ];
         start.idempotency = (number.is_multiple_of(10)).then(|| claim((number / 10 % 250) as u8, 1)).flatten();
         if let Ok(Sending::Queued(row, _)) = store.start(start).await {
-            if number % 3 != 0 {
+            if !number.is_multiple_of(3) {
                 let result = Ok(("console".to_owned(), format!("reference-{number}")));
                 store.delivered(vec![Delivered { id: row.id, message: 1, result, now: NOW }]).await.expect("noted");
             }
