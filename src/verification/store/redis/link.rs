@@ -29,11 +29,11 @@ const FIND_WITHIN: Duration = Duration::from_secs(3);
 /// Who is asked.
 pub enum Peer {
     /// One server.
-    Single(Client),
+    Single(Box<Client>),
     /// The master that these name. Each of them is asked for it anew after a connection broke.
     Sentinel(Box<tokio::sync::Mutex<SentinelClient>>),
     /// A cluster.
-    Cluster(ClusterClient),
+    Cluster(Box<ClusterClient>),
 }
 
 #[derive(Clone)]

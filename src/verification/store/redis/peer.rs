@@ -117,7 +117,7 @@ impl PeerConfig {
         Ok(match self.kind {
             Kind::Single => {
                 let info = infos.into_iter().next().ok_or(PeerError::Scheme)?;
-                Peer::Single(Client::open(info).map_err(address)?)
+                Peer::Single(Box::new(Client::open(info).map_err(address)?))
             }
             Kind::Sentinel => {
                 let mut settings = RedisConnectionInfo::default().set_db(self.nodes.database);
@@ -137,7 +137,7 @@ impl PeerConfig {
             Kind::Cluster => {
                 // Retries of its own would run a script twice when a connection broke after it ran.
                 let client = ClusterClient::builder(infos).retries(0).connection_timeout(CONNECT_WITHIN).response_timeout(ANSWER_WITHIN);
-                Peer::Cluster(client.build().map_err(address)?)
+                Peer::Cluster(Box::new(client.build().map_err(address)?))
             }
         })
     }

@@ -17,7 +17,7 @@ while true do
     -- "~" sorts behind every hexadecimal digit.
     edge = '(' .. replica .. '~'
 end
-if #dead > 0 and tonumber(redis.call('HGET', lives, me) or '0') < til then
+if #dead > 0 and tonumber(redis.call('HGET', lives, me) or '0') <= now then
     redis.call('HSET', lives, me, whole(til))
     redis.call('PEXPIRE', lives, whole(DAY))
 end

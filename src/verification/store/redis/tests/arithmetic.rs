@@ -132,7 +132,7 @@ async fn told(store: Arc<RedisStore>, rule: SendRule, gaps: Vec<i64>) -> Result<
         (start.now, start.takes, start.sends) = (now, vec![take.clone()], Arc::clone(&rule));
         (start.verification.created_at, start.verification.queued_at) = (now, now);
         start.verification.expires_at = now + Duration::from_secs(300);
-        let ours = buckets.take_all(&[take.clone()], now);
+        let ours = buckets.take_all(std::slice::from_ref(&take), now);
         match store.start(start).await {
             Ok(Sending::Queued(row, snapshot)) => {
                 prop_assert!(ours.is_ok(), "{ours:?}");

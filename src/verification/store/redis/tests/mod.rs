@@ -88,6 +88,7 @@ async fn the_redis_store_conforms() {
 /// On the servers that the environment names: a Cluster, a Valkey, Sentinels …
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs COUNTERSIGN_TEST_REDIS_URL"]
+#[expect(clippy::disallowed_methods, reason = "where tests run is no setting of the server")]
 async fn the_store_conforms_on_a_given_server() {
     let urls = std::env::var("COUNTERSIGN_TEST_REDIS_URL").expect("COUNTERSIGN_TEST_REDIS_URL, one or more with spaces between");
     for url in urls.split_whitespace() {

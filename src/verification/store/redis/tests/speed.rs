@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::server::Server;
 use super::{MemoryLog, replica};
+use crate::clock::{Clock, SystemClock};
 use crate::verification::store::conformance::fixtures::{NOW, approve, attempt, start, verification};
 use crate::verification::store::{AttemptOutcome, Sending, Store};
 
@@ -50,7 +51,7 @@ async fn figures() {
     let store = replica(&server.url(), "countersign", &Arc::new(MemoryLog::default()));
     store.ping().await.expect("ready");
     let timed = async |what: &str, job: fn(Arc<super::RedisStore>, u32) -> futures_util::future::BoxFuture<'static, ()>| {
-        let begun = tokio::time::Instant::now();
+        let begun = SystemClock.now();
         let tasks: Vec<_> = (0..TASKS)
             .map(|task| {
                 let store = Arc::clone(&store);
@@ -64,7 +65,7 @@ async fn figures() {
         for task in tasks {
             task.await.expect("no panic");
         }
-        let rate = f64::from(TASKS * EACH) / begun.elapsed().as_secs_f64();
+        let rate = f64::from(TASKS * EACH) / begun.until(SystemClock.now()).as_secs_f64();
         eprintln!("{what}: {rate:.0}/s");
     };
     timed("takes of nothing (the smallest script)", |store, _| Box::pin(async move { store.ping().await.expect("an answer") })).await;
