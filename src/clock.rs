@@ -5,8 +5,9 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +63,9 @@ pub fn seconds_rounded_up(duration: Duration) -> u64 {
 pub trait Clock: Send + Sync {
     /// The time now.
     fn now(&self) -> Timestamp;
+    /// How long something runs already that nobody can set: to measure how much time has passed, however often the clock
+    /// itself is put forward or back (R16).
+    fn steady(&self) -> Duration;
 }
 
 /// The system's clock.
@@ -74,21 +78,42 @@ impl Clock for SystemClock {
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp(milliseconds(since_epoch))
     }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
+    fn steady(&self) -> Duration {
+        static FIRST: OnceLock<Instant> = OnceLock::new();
+        FIRST.get_or_init(Instant::now).elapsed()
+    }
 }
 
 /// A clock that stands still until a test moves it.
 #[derive(Debug)]
-pub struct TestClock(AtomicI64);
+pub struct TestClock {
+    now: AtomicI64,
+    started: AtomicI64,
+}
 
 impl TestClock {
     /// A clock that shows `start`.
     pub fn new(start: Timestamp) -> TestClock {
-        TestClock(AtomicI64::new(start.0))
+        TestClock { now: AtomicI64::new(start.0), started: AtomicI64::new(start.0) }
     }
 
     /// Moves the clock on.
     pub fn advance(&self, duration: Duration) {
-        self.0.fetch_add(milliseconds(duration), Ordering::SeqCst);
+        self.now.fetch_add(milliseconds(duration), Ordering::SeqCst);
+    }
+
+    /// Somebody puts the clock forward: it shows another time, and none has passed.
+    pub fn put_forward(&self, duration: Duration) {
+        self.started.fetch_add(milliseconds(duration), Ordering::SeqCst);
+        self.advance(duration);
+    }
+
+    /// Somebody puts the clock back.
+    pub fn put_back(&self, duration: Duration) {
+        self.started.fetch_sub(milliseconds(duration), Ordering::SeqCst);
+        self.now.fetch_sub(milliseconds(duration), Ordering::SeqCst);
     }
 }
 
@@ -101,7 +126,11 @@ impl Default for TestClock {
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        Timestamp(self.now.load(Ordering::SeqCst))
+    }
+
+    fn steady(&self) -> Duration {
+        Timestamp(self.started.load(Ordering::SeqCst)).until(self.now())
     }
 }
 

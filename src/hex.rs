@@ -1,4 +1,11 @@
-//! Bytes as hexadecimal digits, as signatures of receipts are often written.
+//! Bytes as hexadecimal digits, as signatures of receipts are often written, and hashes in shared databases.
+
+/// The digits of these bytes, in lower case.
+pub fn digits(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let both = |byte: &u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+    bytes.iter().flat_map(both).map(char::from).collect()
+}
 
 /// The bytes that these digits stand for, in either case; none for anything else.
 pub fn bytes(digits: &str) -> Option<Vec<u8>> {
@@ -10,7 +17,14 @@ pub fn bytes(digits: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::bytes;
+    use super::{bytes, digits};
+
+    #[test]
+    fn digits_are_the_bytes_again() {
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(digits(&[0, 9, 10, 255]), "00090aff");
+        assert_eq!(bytes(&digits(&all)), Some(all));
+    }
 
     #[test]
     fn only_pairs_of_digits_are_bytes() {

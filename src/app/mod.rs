@@ -42,6 +42,7 @@ use crate::secret::{Code, Entropy};
 use crate::telemetry::Metrics;
 use crate::verification::Engine;
 use crate::verification::destination::Country;
+use crate::verification::lease::{Lease, join};
 use crate::verification::limit::SendRule;
 use crate::verification::model::Channel;
 use crate::verification::newest::Turns;
@@ -154,8 +155,11 @@ impl App {
         let renderer = Arc::new(renderer(&policies)?.with_links(cancel_links.clone()));
         let senders = senders(config, &policies, Arc::clone(&clock))?;
         let settings = config.database_settings()?;
-        let stores::Verifications { store, queue_depth } = stores::verifications(config, &settings, clock.now())?;
         let database = stores::patient_database(settings, Arc::clone(&entropy), stopping.clone()).await?;
+        let stores::Verifications { store, queue_depth } = match config.redis_peer()? {
+            Some(peer) => stores::shared_verifications(&peer, config, &database, entropy.as_ref())?,
+            None => stores::verifications(config, &database, entropy.as_ref(), clock.now())?,
+        };
         let inbox = (config.mode == Mode::Dev).then(|| {
             let mut run = [0; 4];
             entropy.fill(&mut run);
@@ -163,8 +167,10 @@ impl App {
         });
         let references = References::new(peppers.clone(), config.server.public_url.clone());
         let (failed, mut failures) = mpsc::unbounded_channel();
+        let lease = Arc::new(Lease::new(Arc::clone(&clock)));
         let tools = Tools {
             store: Arc::clone(&store),
+            lease: Arc::clone(&lease),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             renderer: Arc::clone(&renderer),
@@ -184,6 +190,7 @@ impl App {
         let test_destinations = config.dev.test_destinations.iter();
         let engine = Arc::new(Engine {
             store: Arc::clone(&store),
+            lease,
             courier: Arc::clone(&dispatcher) as _,
             policies: policies.into_iter().map(|policy| (policy.service.clone(), policy)).collect(),
             destination_all_services: Arc::new(SendRule { quotas: vec![config.limits.destination.0], waits: Vec::new() }),
@@ -197,6 +204,7 @@ impl App {
             turns: Turns::default(),
             wait_max: config.delivery.wait.0.min(config.server.request_timeout.0 * 4 / 5),
         });
+        join(&engine).await;
         let public_url = config.server.public_url.clone().unwrap_or(public_url);
         let accounts = match config.accounts()? {
             Some(settings) => Some(Arc::new(accounts_of(
@@ -253,6 +261,13 @@ impl App {
             }
         });
         Ok(app)
+    }
+
+    /// The end of the work behind the answers: hands over what is queued, and leaves the rest to the other replicas at once.
+    pub async fn finish(&self) {
+        self.engine.lease.close();
+        self.dispatcher.drain().await;
+        self.engine.leave().await;
     }
 
     /// Randomness.
@@ -315,6 +330,8 @@ pub fn messenger(
     let senders = senders(&config, &policies, Arc::clone(&clock))?;
     let tools = Tools {
         store: Arc::new(MemoryStore::new(Arc::new(crate::audit::AuditLog))),
+        // Notices are nobody's to take over.
+        lease: Arc::new(Lease::new(Arc::clone(&clock))),
         clock,
         entropy,
         renderer: Arc::new(renderer(&policies)?),

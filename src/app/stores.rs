@@ -4,14 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::{BuildError, make_data_dir};
 use crate::audit::AuditLog;
 use crate::clock::Timestamp;
-use crate::config::Config;
-use crate::db::database::{Database, Place, Reason, Settings};
+use crate::config::{Config, ConfigError};
+use crate::db::database::{Database, Reason, Settings};
+use crate::db::kept::KeptFailures;
 use crate::secret::Entropy;
 use crate::verification::store::Store;
+use crate::verification::store::redis::link::Link;
+use crate::verification::store::redis::{PeerConfig, RedisStore};
+use crate::verification::store::sql::SqlStore;
 use crate::verification::store::sqlite::SqliteStore;
 
 /// The first pause before a database that did not answer is asked again; each further one is twice as long.
@@ -27,10 +32,38 @@ pub struct Verifications {
     pub queue_depth: Box<dyn Fn() -> usize + Send + Sync>,
 }
 
-/// Opens the store of verifications.
-pub fn verifications(config: &Config, settings: &Settings, now: Timestamp) -> Result<Verifications, BuildError> {
-    if matches!(settings.place, Place::Server(..)) {
-        tracing::warn!(file = %config.database().display(), "verifications and limits stay in a file: no second server may share them");
+/// Names this process among those that share the data.
+fn replica(entropy: &dyn Entropy) -> Uuid {
+    let mut name = [0; 16];
+    entropy.fill(&mut name);
+    uuid::Builder::from_random_bytes(name).into_uuid()
+}
+
+/// The store of verifications in Redis, and what must outlive it in the database. It connects when it is first needed.
+pub fn shared_verifications(
+    peer: &PeerConfig,
+    config: &Config,
+    database: &Database,
+    entropy: &dyn Entropy,
+) -> Result<Verifications, BuildError> {
+    let replica = replica(entropy);
+    let who = peer.peer().map_err(|error| ConfigError::rule("redis.url", error.to_string()))?;
+    tracing::info!(redis = peer.shown(), %replica, "verifications and limits are kept in Redis");
+    let link = Link::new(who, &config.redis.prefix);
+    let log = Arc::new(KeptFailures::new(database.clone()));
+    let store = RedisStore::new(link, log, Arc::new(AuditLog), replica, config.store.retention.0);
+    // Redis has the queue.
+    Ok(Verifications { store: Arc::new(store), queue_depth: Box::new(|| 0) })
+}
+
+/// Opens the store of verifications: in the database, where that is a server's, or else in a file of this process alone.
+pub fn verifications(config: &Config, database: &Database, entropy: &dyn Entropy, now: Timestamp) -> Result<Verifications, BuildError> {
+    if !database.is_file() {
+        let replica = replica(entropy);
+        tracing::info!(%replica, "verifications and limits are kept in the database");
+        let store = Arc::new(SqlStore::new(database.clone(), replica, Arc::new(AuditLog)));
+        let queue = Arc::clone(&store);
+        return Ok(Verifications { store, queue_depth: Box::new(move || queue.queue_depth()) });
     }
     let store = Arc::new(SqliteStore::open(&config.database(), config.store.synchronous, Arc::new(AuditLog), now)?);
     let queue = Arc::clone(&store);

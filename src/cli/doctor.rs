@@ -8,10 +8,12 @@ use serde::Serialize;
 
 use crate::app::{self, Senders};
 use crate::cli::{Failure, block_on, load, senders, terminal};
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Mode, PEPPER_FILE};
 use crate::db::client::{Client, Clients};
 use crate::db::database::{Database, Place};
 use crate::db::{self, Migration};
+use crate::verification::store::redis::link::Link;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -53,7 +55,8 @@ pub fn run(file: Option<&Path>, arguments: &Arguments) -> Result<ExitCode, Failu
     }
     let accounts = senders.as_ref().map_or(&[][..], |senders| &senders.accounts);
     checks.extend(senders::unused(accounts, &config.environment).into_iter().map(|line| Check::new("variable", Finding::Note, line)));
-    checks.extend([pepper(&config), embedded(&config), accounts_of(&config)]);
+    checks.extend([pepper(&config), accounts_of(&config)]);
+    checks.extend(redis(&config).unwrap_or_else(|| vec![embedded(&config)]));
     checks.extend(database(&config));
     checks.extend([
         listener("server", &config.server.host, config.server.port, &plain_names(&config)),
@@ -121,6 +124,26 @@ fn embedded(config: &Config) -> Check {
         Ok(migrations) => migrated(&format!("SQLite {}", file.display()), &migrations),
     };
     Check { what: "store", finding, detail }
+}
+
+/// Where verifications are kept, if in Redis: whether it answers, and is set up to keep them.
+fn redis(config: &Config) -> Option<Vec<Check>> {
+    let peer = match config.redis_peer() {
+        Ok(peer) => peer?,
+        Err(error) => return Some(vec![Check::new("redis", Finding::Wrong, error.to_string())]),
+    };
+    let looked = block_on(async {
+        let link = Link::new(peer.peer().map_err(anyhow::Error::from)?, &config.redis.prefix);
+        Ok(link.meet(SystemClock.now()).await.map_err(anyhow::Error::from)?)
+    });
+    let place = peer.shown();
+    Some(match looked {
+        Ok(met) => {
+            let answers = Check::new("redis", Finding::Ok, format!("{place}: verifications and limits are kept there"));
+            std::iter::once(answers).chain(met.advice().into_iter().map(|advice| Check::new("redis", Finding::Note, advice))).collect()
+        }
+        Err(error) => vec![Check::new("redis", Finding::Wrong, format!("{place}: {error}"))],
+    })
 }
 
 fn migrated(place: &str, migrations: &[Migration]) -> (Finding, String) {

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 it did not work, 2 the command line or the configuration is wrong.
 
 mod account;
+mod backup;
 mod client;
 mod config;
 mod dev_provider;
@@ -66,6 +67,10 @@ enum Command {
     /// Take over people and their passwords from another system
     #[command(subcommand)]
     Import(import::Command),
+    /// Copy the databases into a new directory, while the server runs
+    Backup(backup::Arguments),
+    /// Put a backup back: ends every code that was out, and every session
+    Restore(backup::Arguments),
     /// Send a code through a running server, ask for it, and check it
     Send(send::Arguments),
     /// Show the texts of messages, with sample values
@@ -113,6 +118,8 @@ pub fn run(env_file_error: Option<String>) -> ExitCode {
         Command::Keys(command) => load(config).and_then(|config| keys::run(&config, &command)),
         Command::Template(command) => load(config).and_then(|config| template::run(&config, &command)),
         Command::Import(command) => load(config).and_then(|config| import::run(&config, &command)),
+        Command::Backup(arguments) => load(config).and_then(|config| backup::make(&config, &arguments)),
+        Command::Restore(arguments) => load(config).and_then(|config| backup::put_back(&config, &arguments)),
         Command::Send(arguments) => load(config).and_then(|config| send::run(&config, &arguments)),
         Command::Doctor(arguments) => doctor::run(config, &arguments),
         Command::DevProvider(arguments) => dev_provider::run(&arguments),

@@ -9,10 +9,9 @@ use crate::delivery::route::Route;
 use crate::verification::model::Channel;
 
 /// Variables of the systems that this one replaces which it knows and has no use for yet, and what they stand for there.
-const NOT_USED_YET: [(&str, &str); 3] = [
+const NOT_USED_YET: [(&str, &str); 2] = [
     ("DATABASE_URL", "verifications are kept in this server's own SQLite file; no other database is opened"),
     ("DB_SOURCE", "verifications are kept in this server's own SQLite file; no other database is opened"),
-    ("REDIS_URL", "codes and limits are kept in this server's own SQLite file; no Redis is asked"),
 ];
 
 /// Each account: "SMS, calls by twilio: Twilio Programmable Messaging (TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN …)".

@@ -60,9 +60,11 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let admin = listen("admin", &config.admin.host, config.admin.port).await?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{}", address(&config.server.host, &public)?);
+    // First it says that it stops, then it stops.
+    let (leave, leaving) = watch::channel(false);
     let (stop, stopping) = watch::channel(false);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let app = App::build(config, Arc::clone(&clock), Arc::new(SystemEntropy), stopping.clone(), url.clone()).await?;
+    let app = App::build(config, Arc::clone(&clock), Arc::new(SystemEntropy), leaving, url.clone()).await?;
     let first_key = first_key(config, &app).await?;
     let resumed = app.engine.resume().await.context("the messages that a restart left could not be read")?;
     if resumed > 0 {
@@ -83,13 +85,20 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let public = tokio::spawn(server(public, http::public(&app), tls.clone()).run(stopping.clone()));
     let admin = tokio::spawn(server(admin, http::admin(&app), None).run(stopping.clone()));
     let sweeper = tokio::spawn(sweep(Arc::clone(&app), clock, config.store.retention.0, stopping));
-    wait_for(signals, tls.as_deref()).await;
+    let mut signals = signals;
+    wait_for(&mut signals, tls.as_deref()).await;
+    let _ = leave.send(true);
+    if !config.server.stop_delay.0.is_zero() {
+        tracing::info!("not ready any more: whoever sends requests here may look elsewhere");
+        // Asked a second time it waits no longer.
+        let _ = tokio::time::timeout(config.server.stop_delay.0, wait_for(&mut signals, tls.as_deref())).await;
+    }
     tracing::info!("stopping: requests under way may finish");
     let _ = stop.send(true);
     for task in [public, admin, sweeper] {
         task.await.context("a server task died")?;
     }
-    app.dispatcher.drain().await;
+    app.finish().await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -199,7 +208,7 @@ fn signals() -> std::io::Result<[Signal; 3]> {
 }
 
 /// Returns at SIGTERM or SIGINT. SIGHUP reads the certificate again.
-async fn wait_for([mut terminate, mut interrupt, mut hang_up]: [Signal; 3], tls: Option<&Tls>) {
+async fn wait_for([terminate, interrupt, hang_up]: &mut [Signal; 3], tls: Option<&Tls>) {
     loop {
         tokio::select! {
             _ = terminate.recv() => return,

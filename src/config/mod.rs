@@ -7,6 +7,7 @@ mod accounts;
 mod camara;
 mod database;
 mod delivery;
+mod redis;
 mod secrets;
 mod server;
 mod service;
@@ -29,11 +30,13 @@ use crate::db::database::Settings;
 use crate::telemetry::LogFormat;
 use crate::verification::Destination;
 use crate::verification::policy::Policy;
+use crate::verification::store::redis::PeerConfig;
 
 pub use accounts::{AccountLimitsConfig, AccountsConfig};
 pub use camara::CamaraConfig;
 pub use database::DatabaseConfig;
 pub use delivery::{DeliveryConfig, ProviderSection, RouteConfig};
+pub use redis::RedisConfig;
 pub use secrets::{PEPPER_FILE, SecretsConfig};
 pub use server::{AdminConfig, ServerConfig};
 pub use service::ServiceConfig;
@@ -110,6 +113,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// Accounts and clients.
     pub database: DatabaseConfig,
+    /// Verifications and limits, where servers share them.
+    pub redis: RedisConfig,
     /// Server keys.
     pub secrets: SecretsConfig,
     /// The console provider.
@@ -315,6 +320,11 @@ impl Config {
         self.database.settings(&self.environment, &self.data_dir, self.database(), self.store.synchronous)
     }
 
+    /// The Redis that keeps verifications and limits; none where a file keeps them.
+    pub fn redis_peer(&self) -> Result<Option<PeerConfig>, ConfigError> {
+        self.redis.peer(&self.environment)
+    }
+
     fn is_on(&self, switch: Switch) -> bool {
         match switch {
             Switch::Auto => self.mode == Mode::Dev,
@@ -364,6 +374,7 @@ impl Config {
             return Err(ConfigError::rule("store.retention", "must be at least 1h: verifications may live that long"));
         }
         self.database_settings()?;
+        self.redis_peer()?;
         self.accounts()?;
         self.accounts.hashing()?;
         self.token_settings("")?;

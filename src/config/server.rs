@@ -39,6 +39,8 @@ pub struct ServerConfig {
     pub request_timeout: DurationText,
     /// After a signal.
     pub drain_timeout: DurationText,
+    /// After the signal, before anything stops: `/readyz` says 503 already.
+    pub stop_delay: DurationText,
 }
 
 /// An address or a network.
@@ -103,6 +105,9 @@ impl ServerConfig {
             if value.0.is_zero() || value.0.as_secs() > most {
                 return Err(ConfigError::rule(key(name), format!("must be more than 0 s and at most {most} s")));
             }
+        }
+        if self.stop_delay.0.as_secs() > 120 {
+            return Err(ConfigError::rule(key("stop_delay"), "must be at most 120 s"));
         }
         Ok(())
     }

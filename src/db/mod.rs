@@ -1,10 +1,12 @@
 //! Durable data: opening the database, bringing its tables up to date, and the plain tables beside the verifications.
 
 pub mod accounts;
+pub mod backup;
 pub mod client;
 pub mod database;
 pub mod foreign_table;
 pub mod import;
+pub mod kept;
 pub mod refresh_token;
 pub mod signing_key;
 

@@ -21,6 +21,7 @@ use crate::telemetry::Metrics;
 use crate::verification::VerificationId;
 use crate::verification::courier::Parcel;
 use crate::verification::destination::Country;
+use crate::verification::lease::Lease;
 use crate::verification::model::Channel;
 use crate::verification::store::Store;
 
@@ -31,6 +32,8 @@ const RETRIES: u32 = 2;
 pub struct Tools {
     /// Hears what became of messages.
     pub store: Arc<dyn Store>,
+    /// Asked right before a message is handed over.
+    pub lease: Arc<Lease>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness, for weights and jitter.

@@ -23,10 +23,14 @@ use crate::verification::store::{Delivered, StoreError, Undelivered};
 const AT_ONCE: usize = 64;
 /// Reports in one transition.
 const REPORTS_AT_ONCE: usize = 128;
-/// How often a report is offered to the store.
-const NOTED_AT_MOST: u32 = 6;
-/// The pause before it is offered again; longer each time.
+/// How often a report is offered to the store: for half a minute, in which most databases are up again. A report that is lost
+/// is a message that is sent twice.
+const NOTED_AT_MOST: u32 = 35;
+/// How often while the server stops: not longer than people wait for that.
+const NOTED_IN_THE_END: u32 = 6;
+/// The pause before it is offered again; longer each time, up to the longest.
 const NOTE_AGAIN_AFTER: Duration = Duration::from_millis(100);
+const NOTE_AGAIN_AFTER_AT_MOST: Duration = Duration::from_secs(1);
 /// A message that no provider takes now looks again after so many times the wait before a retry, at most.
 const LOOK_AGAIN_AFTER: u32 = 10;
 /// A message that waited so long is looked up before it is sent.
@@ -95,17 +99,23 @@ async fn report(mut reported: mpsc::Receiver<Report>, tools: Arc<Tools>) {
 
 async fn note(tools: &Tools, delivered: Vec<Delivered>) {
     let messages = delivered.len();
-    if let Err(error) = insist(|| tools.store.delivered(delivered.clone())).await {
+    let stopping = || tools.lease.is_closing();
+    if let Err(error) = insist(|| tools.store.delivered(delivered.clone()), stopping).await {
         tracing::error!(%error, messages, "deliveries could not be noted");
     }
 }
 
 /// Tells the store, and again when it has no room or undid the batch: a report that is lost is a message that is sent twice,
 /// or a provider's code that can never pass.
-async fn insist<F: Future<Output = Result<usize, StoreError>>>(tell: impl Fn() -> F) -> Result<usize, StoreError> {
+async fn insist<F: Future<Output = Result<usize, StoreError>>>(
+    tell: impl Fn() -> F,
+    stopping: impl Fn() -> bool,
+) -> Result<usize, StoreError> {
     for attempt in 1..NOTED_AT_MOST {
         match tell().await {
-            Err(_) => tokio::time::sleep(NOTE_AGAIN_AFTER * attempt).await,
+            Err(_) if attempt < NOTED_IN_THE_END || !stopping() => {
+                tokio::time::sleep((NOTE_AGAIN_AFTER * attempt).min(NOTE_AGAIN_AFTER_AT_MOST)).await;
+            }
             noted => return noted,
         }
     }
@@ -124,6 +134,10 @@ fn fate(delivered: &Delivered) -> (MessageNumber, Delivery, Option<String>) {
 /// Hands one job to a provider. A report, unless the job goes on.
 async fn deliver(shared: &Arc<Lanes>, provider: &Provider, health: &Mutex<Health>, mut job: Job) -> Option<Report> {
     let tools = &shared.tools;
+    // What another replica may have taken over is the other's: its fate too.
+    if !tools.lease.permits(job.parcel.verification.queued_by).await {
+        return None;
+    }
     let now = tools.clock.now();
     let verification = &job.parcel.verification;
     // A provider's own code keeps the provider's time.
@@ -134,6 +148,10 @@ async fn deliver(shared: &Arc<Lanes>, provider: &Provider, health: &Mutex<Health
         return Some(failed(provider, job, &error, now));
     }
     if now > verification.queued_at + SUPERSEDED_AFTER && is_superseded(tools, verification).await {
+        return None;
+    }
+    // Once more, at the last moment: the store may have taken its time.
+    if !tools.lease.permits(job.parcel.verification.queued_by).await {
         return None;
     }
     let health = || health.lock().unwrap_or_else(PoisonError::into_inner);
@@ -300,20 +318,22 @@ mod tests {
     use super::*;
 
     /// How often the store was told, and what came of it, where it refuses the first few times.
-    async fn told(refusals: u32) -> (u32, Result<usize, StoreError>) {
+    async fn told(refusals: u32, stopping: bool) -> (u32, Result<usize, StoreError>) {
         let asked = Cell::new(0);
-        let noted = insist(|| {
+        let tell = || {
             asked.set(asked.get() + 1);
             std::future::ready(if asked.get() <= refusals { Err(StoreError::Overloaded) } else { Ok(1) })
-        })
-        .await;
+        };
+        let noted = insist(tell, || stopping).await;
         (asked.get(), noted)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_report_is_offered_again_for_a_while() {
-        assert!(matches!(told(0).await, (1, Ok(1))));
-        assert!(matches!(told(3).await, (4, Ok(1))));
-        assert!(matches!(told(u32::MAX).await, (NOTED_AT_MOST, Err(StoreError::Overloaded))));
+        assert!(matches!(told(0, false).await, (1, Ok(1))));
+        assert!(matches!(told(20, false).await, (21, Ok(1))));
+        assert!(matches!(told(u32::MAX, false).await, (NOTED_AT_MOST, Err(StoreError::Overloaded))));
+        assert!(matches!(told(3, true).await, (4, Ok(1))));
+        assert!(matches!(told(u32::MAX, true).await, (NOTED_IN_THE_END, Err(StoreError::Overloaded))));
     }
 }

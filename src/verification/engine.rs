@@ -16,6 +16,7 @@ use crate::secret::{Code, Entropy, Pepper, Peppers, Tag};
 use crate::telemetry::Metrics;
 use crate::verification::courier::{CodeMaker, Courier, Objection, Parcel, ProviderVerdict, QueueFull};
 use crate::verification::destination::{Country, Destination};
+use crate::verification::lease::Lease;
 use crate::verification::limit::{LimitName, Limited, SendRule};
 use crate::verification::model::{Channel, CodeBy, Delivery, Event, EventKind, Status, Verification, VerificationId, failures_key};
 use crate::verification::newest::Turns;
@@ -35,6 +36,8 @@ const DISOWNED: &str = "by the link in the message: not asked for";
 pub struct Engine {
     /// Where verifications live.
     pub store: Arc<dyn Store>,
+    /// Whether this replica may hand over what it has queued.
+    pub lease: Arc<Lease>,
     /// Who takes messages away.
     pub courier: Arc<dyn Courier>,
     /// The rules by service.
@@ -283,9 +286,15 @@ impl Engine {
         self.store.release(failures_key(&caller.service, &destination, subject.as_deref()), event).await.map(Ok)
     }
 
-    /// Hands messages that a restart left queued to the courier again.
+    /// Hands messages that a restart, or another replica's end, left queued to the courier again. Nothing while this replica
+    /// is taken for dead itself.
     pub async fn resume(&self) -> Result<usize, StoreError> {
-        let left = self.store.undelivered(self.clock.now()).await?;
+        // The time first: at that time this replica then lived.
+        let now = self.clock.now();
+        if !self.lease.is_held() {
+            return Ok(0);
+        }
+        let left = self.store.undelivered(now).await?;
         let count = left.len();
         for verification in left {
             let policy = self.policy(&verification.service);

@@ -86,6 +86,13 @@ pub struct Quota {
     pub per: Duration,
 }
 
+impl Quota {
+    /// Time between two that come evenly. At least 1 µs: a million a second is the finest rate told apart.
+    pub fn interval_us(self) -> i64 {
+        (self.per.as_micros() as i64 / i64::from(self.count.max(1))).max(1)
+    }
+}
+
 /// Wrong codes in a row, and what follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailureRule {
@@ -186,7 +193,7 @@ impl Take {
                 bucket.forget_at = now + longest;
             }
             Rule::Rate(quota) => {
-                let arrival = bucket.values.first().copied().unwrap_or(i64::MIN).max(microseconds(now)) + interval_us(*quota);
+                let arrival = bucket.values.first().copied().unwrap_or(i64::MIN).max(microseconds(now)) + quota.interval_us();
                 bucket.values = vec![arrival];
                 bucket.forget_at = Timestamp(arrival / 1000 + 1);
             }
@@ -240,7 +247,8 @@ fn windows_retry_after(rule: &SendRule, times: &[i64], now: Timestamp) -> (Durat
         let place = within(times, shortest.per, Timestamp(last));
         let wait = waits.get(place.saturating_sub(1)).or(waits.last()).copied().unwrap_or_default();
         let left = now.until(Timestamp(last) + wait);
-        if left > longest.0 {
+        // Where there is no wait, a last message of a moment yet to come is only another server's clock.
+        if !wait.is_zero() && left > longest.0 {
             longest = (left, Some(Quota { count: 1, per: wait }));
         }
     }
@@ -251,14 +259,9 @@ fn microseconds(time: Timestamp) -> i64 {
     time.0.saturating_mul(1000)
 }
 
-/// At least 1 µs: a million a second is the finest rate told apart.
-fn interval_us(quota: Quota) -> i64 {
-    (quota.per.as_micros() as i64 / i64::from(quota.count.max(1))).max(1)
-}
-
 fn rate_retry_after(quota: Quota, values: &[i64], now: Timestamp) -> Duration {
     let arrival = values.first().copied().unwrap_or(i64::MIN);
-    let tolerance = quota.per.as_micros() as i64 - interval_us(quota);
+    let tolerance = quota.per.as_micros() as i64 - quota.interval_us();
     let early = arrival.saturating_sub(tolerance).saturating_sub(microseconds(now));
     Duration::from_micros(early.max(0) as u64)
 }
@@ -275,7 +278,8 @@ fn failures_retry_after(rule: FailureRule, values: &[i64], now: Timestamp) -> Du
         let doublings = (failures - rule.soft) / 5;
         SOFT_DELAY_FIRST.saturating_mul(1 << doublings.min(16)).min(SOFT_DELAY_LAST)
     } else {
-        Duration::ZERO
+        // Not even where the last one is of a moment yet to come, by the clock of another server.
+        return Duration::ZERO;
     };
     now.until(Timestamp(*last) + delay)
 }
@@ -390,6 +394,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Servers that share a store have clocks of their own: that one is slow is no reason to make people wait.
+    #[test]
+    fn a_clock_that_is_slow_makes_nobody_wait() {
+        let no_waits = SendRule { quotas: vec![quota(5, 600)], waits: Vec::new() };
+        let (take, mut bucket) = (take(Rule::Windows(Arc::new(no_waits))), Bucket::default());
+        take.apply(&mut bucket, Timestamp(1_000));
+        assert_eq!(take.judge(&bucket, Timestamp(900)), Ok(()));
+        let mut failures = Bucket::default();
+        count_failure(&mut failures, false, Timestamp(1_000));
+        let rule = FailureRule { soft: 2, hard: 50, until_released: false };
+        assert_eq!(failures_retry_after(rule, &failures.values, Timestamp(900)), Duration::ZERO);
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod buckets;
 pub mod courier;
 pub mod destination;
 pub mod engine;
+pub mod lease;
 pub mod limit;
 pub mod model;
 pub mod newest;

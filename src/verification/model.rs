@@ -226,6 +226,9 @@ pub struct Verification {
     pub delivered_by: Option<(String, String)>,
     /// The caller's own notes.
     pub metadata: Metadata,
+    /// Where replicas share the store and the message is queued: which of them is to hand it over. Known of what was just
+    /// queued or taken over.
+    pub queued_by: Option<Uuid>,
 }
 
 impl Verification {

@@ -81,6 +81,7 @@ impl Engine {
             ended_at: None,
             delivery: Delivery::Queued,
             delivered_by: None,
+            queued_by: None,
             metadata,
         });
         // A provider that makes the codes sends the one that is pending again, whoever asks: so do we.

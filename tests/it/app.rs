@@ -164,7 +164,7 @@ impl TestApp {
         for server in self.servers.drain(..) {
             server.await.expect("a server that ended by itself");
         }
-        self.app.dispatcher.drain().await;
+        self.app.finish().await;
     }
 
     /// Stops, and starts again on the same files, at the same time of the clock.

@@ -12,7 +12,7 @@ struct Rule {
     why: &'static str,
 }
 
-const RULES: [Rule; 13] = [
+const RULES: [Rule; 14] = [
     Rule {
         words: &["axum::"],
         may: &["src/http/", "src/dev_provider/"],
@@ -23,7 +23,12 @@ const RULES: [Rule; 13] = [
         may: &["src/dev_provider/", "src/cli/dev_provider.rs"],
         why: "what only pretends to deliver stays out of the server",
     },
-    Rule { words: &["sqlx::"], may: &["src/db/"], why: "SQL stays with the stores" },
+    Rule { words: &["sqlx::"], may: &["src/db/", "src/verification/store/sql/"], why: "SQL stays with the stores" },
+    Rule {
+        words: &["redis::cmd", "redis::Client", "redis::Value", "redis::aio", "redis::cluster"],
+        may: &["src/verification/store/redis/"],
+        why: "Redis stays with its store",
+    },
     Rule { words: &["rusqlite::"], may: &["src/db/", "src/verification/store/sqlite/"], why: "SQL stays with the stores" },
     Rule {
         words: &["SystemTime::now", "Instant::now"],

@@ -67,7 +67,7 @@ const SYSTEMS: &[System] = &[
         kind: "twilio",
         channels: &["SMS", "calls"],
         uses: &["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_PHONE_NUMBER"],
-        ignores: &["REDIS_URL"],
+        ignores: &[],
     },
 ];
 
@@ -84,8 +84,21 @@ fn details<'a>(checks: &'a [Value], what: &str) -> Vec<&'a str> {
     wanted.map(|check| check["detail"].as_str().expect("text")).collect()
 }
 
+/// Without the Redis that these systems have, and this machine has not.
 fn env_file(variables: &[&str]) -> Binary {
-    Binary::new().file(".env", &variables.join("\n"))
+    Binary::new().file(".env", &without_redis(variables).join("\n"))
+}
+
+fn without_redis<'a>(variables: &[&'a str]) -> Vec<&'a str> {
+    variables.iter().copied().filter(|variable| !variable.starts_with("REDIS_URL=")).collect()
+}
+
+/// A46: with its `REDIS_URL` alone, that Redis is asked; `doctor` says that it does not answer, and not by what password it would.
+#[test]
+fn a_redis_that_does_not_answer_is_named_without_its_password() {
+    let said = Binary::new().file(".env", "REDIS_URL=redis://:geheim@127.0.0.1:1").run(&["doctor"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.out.contains("redis://127.0.0.1:1") && !said.out.contains("geheim"), "{said:?}");
 }
 
 #[test]
@@ -188,7 +201,7 @@ async fn a_start_reaches_the_provider_that_the_variables_name() {
         let answer = json!({ "sid": sid, "status": "pending", "data": { "requestId": "r1" } }).to_string();
         let upstream = Upstream::new(move |_| Reply::new(201, answer.clone())).await;
         let section = format!("[provider.{0}]\ntype = \"{0}\"\nbase_url = \"{1}\"", system.kind, upstream.url);
-        let app = TestApp::with_environment(&section, system.variables).await;
+        let app = TestApp::with_environment(&section, &without_redis(system.variables)).await;
         let client = app.client();
         let started = client.started(json!({ "to": "+919876543210" })).await;
         let sent = client.sent(&started).await;

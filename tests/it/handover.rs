@@ -284,6 +284,7 @@ impl Faulty {
         let (failed, _followers) = tokio::sync::mpsc::unbounded_channel();
         let tools = Tools {
             store: Arc::clone(&engine.store),
+            lease: Arc::clone(&engine.lease),
             clock: Arc::clone(&engine.clock),
             entropy: Arc::clone(&engine.entropy),
             renderer: Arc::new(Renderer::new([&policy].into_iter()).expect("texts")),

@@ -35,6 +35,7 @@
 //! - [`examples`]: services that verify our tokens (`./test examples`)
 //! - [`environment`]: the variables of systems that this one replaces
 //! - [`import`]: people who come from another system
+//! - [`backup`]: copies of the databases, and what is left of them when they are put back
 //! - [`inbox`]: what the dev inbox shows
 //! - [`kill`]: a server that dies in the middle of its work
 //! - [`twilio_verify`], [`startmessaging`]: providers that make the codes; [`messengers`]: WhatsApp and Telegram
@@ -80,6 +81,7 @@ mod attacks_factors;
 mod attacks_sessions;
 mod attacks_sign_in;
 mod auth;
+mod backup;
 mod binding;
 mod camara;
 mod cli;

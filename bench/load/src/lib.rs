@@ -7,9 +7,11 @@
 //! - [`driver`]: 64 keep-alive connections in one thread, in a closed loop
 //! - [`report`]: latencies, errors and CPU time, as JSON
 //! - [`soak`]: what the crash test remembers, sends and verifies
+//! - [`chaos`]: several servers on one store, faults, and what no history of calls may show
 //!
 //! Nothing here is used by the server.
 
+pub mod chaos;
 pub mod driver;
 pub mod number;
 pub mod report;

@@ -149,6 +149,18 @@ impl Database {
         Ok(Change { transaction, dialect })
     }
 
+    /// Begins a change whose statements find all of their rows by keys. PostgreSQL keeps the plans of statements: one that was
+    /// made while a table was small must not read all of it ever after.
+    pub async fn change_by_keys(&self) -> Result<Change, DataError> {
+        let dialect = self.ready()?;
+        let begin = match dialect {
+            Dialect::Sqlite => "BEGIN IMMEDIATE",
+            Dialect::Postgres => "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off",
+            Dialect::Mysql => "BEGIN",
+        };
+        Ok(Change { transaction: self.pool.begin_with(begin).await?, dialect })
+    }
+
     /// Does the work, which makes one change, and does it anew while the database undoes it for being in the way of another.
     /// A change of which it is not known whether it was made is not repeated.
     pub async fn retrying<T, F>(&self, work: impl Fn() -> F) -> Result<T, DataError>

@@ -80,6 +80,14 @@ impl Query {
         Ok(rows.iter().map(R::from_row).collect::<Result<_, _>>()?)
     }
 
+    /// Every row, as it came.
+    pub async fn fetch_rows<'c>(self, on: impl Into<On<'c>>) -> Result<Vec<AnyRow>, DataError> {
+        Ok(match on.into() {
+            On::Within(change) => self.prepared(change.dialect).fetch_all(&mut *change.transaction).await?,
+            On::Alone(database) => self.prepared(database.ready()?).fetch_all(&database.pool).await?,
+        })
+    }
+
     fn prepared(&self, dialect: Dialect) -> Prepared<'static, Any, AnyArguments> {
         let sql = match dialect.speak(self.sql.as_str()) {
             std::borrow::Cow::Borrowed(same) if same.len() == self.sql.as_str().len() => self.sql.clone(),

@@ -7,6 +7,7 @@ mod deliveries;
 pub mod fixtures;
 mod naive;
 mod races;
+pub mod replicas;
 mod rules;
 
 use std::sync::Arc;
@@ -82,10 +83,10 @@ pub const FURTHER_RACES: &[(&str, Case)] = cases![
 ];
 
 /// Runs every case on a store of its own.
-pub async fn run_all(mut empty_store: impl FnMut() -> Arc<dyn Store>) {
+pub async fn run_all(mut empty_store: impl AsyncFnMut() -> Arc<dyn Store>) {
     let mut failed = Vec::new();
     for (name, case) in RULES.iter().chain(RACES).chain(FURTHER_RACES) {
-        if let Err(text) = case(empty_store()).await {
+        if let Err(text) = case(empty_store().await).await {
             failed.push(format!("{name}: {text}"));
         }
     }
@@ -94,14 +95,15 @@ pub async fn run_all(mut empty_store: impl FnMut() -> Arc<dyn Store>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_memory_store_conforms() {
-    run_all(|| Arc::new(crate::verification::store::memory::MemoryStore::new(Arc::new(crate::audit::AuditLog)))).await;
+    run_all(async || Arc::new(crate::verification::store::memory::MemoryStore::new(Arc::new(crate::audit::AuditLog))) as Arc<dyn Store>)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_embedded_store_conforms() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut number = 0;
-    run_all(|| {
+    run_all(async || {
         number += 1;
         fixtures::sqlite(&directory.path().join(format!("{number}.db")))
     })

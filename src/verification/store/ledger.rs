@@ -1,8 +1,9 @@
 //! Every transition, once: over rows that only one thread touches at a time.
 //!
-//! The memory store holds the ledger behind a lock, the embedded store on its writer thread, inside a transaction. So
-//! reading before writing is safe here, and here only: a store that others write to at the same time needs guarded
-//! statements instead (architecture: "count first; guard every state change and look at the row count").
+//! The memory store holds the ledger behind a lock, the embedded store on its writer thread, inside a transaction. The store
+//! that servers share fills one for each batch with rows that it has locked in the database. So reading before writing is safe
+//! here, and here only: a store that can do none of this needs guarded steps instead (architecture: "count first; guard every
+//! state change and look at the row count").
 
 use crate::clock::Timestamp;
 use crate::verification::buckets::Buckets;
@@ -18,7 +19,7 @@ use crate::verification::store::{
 /// How long an answer is kept for its idempotency key.
 pub const IDEMPOTENCY_LIFE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 /// A check that has not answered its key by then died on the way; the key may be used again.
-const IDEMPOTENCY_LEASE: std::time::Duration = std::time::Duration::from_secs(30);
+pub const IDEMPOTENCY_LEASE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// What is kept for an idempotency key.
 #[derive(Debug, Clone)]
@@ -286,8 +287,7 @@ impl<R: Rows> Ledger<R> {
         if self.pending.refers(&reference, verification) {
             Ok((provider, reference))
         } else {
-            let cause = format!("{provider} sent the code of another verification to this destination again");
-            Err(Undelivered { cause, perhaps_sent: true })
+            Err(Undelivered { cause: same_code_again(&provider), perhaps_sent: true })
         }
     }
 
@@ -419,8 +419,14 @@ enum Claimed<A> {
     OtherPayload,
 }
 
-fn to_json<A: serde::Serialize>(answer: &A) -> Result<String, StoreError> {
+/// The text that an answer is kept as.
+pub fn to_json<A: serde::Serialize>(answer: &A) -> Result<String, StoreError> {
     serde_json::to_string(answer).map_err(database)
+}
+
+/// Why a message failed that carried the code of another verification.
+pub fn same_code_again(provider: &str) -> String {
+    format!("{provider} sent the code of another verification to this destination again")
 }
 
 /// Wraps what a database says.

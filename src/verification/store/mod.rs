@@ -9,13 +9,18 @@
 pub mod conformance;
 pub mod ledger;
 pub mod memory;
+pub mod name;
 pub mod pending;
+pub mod redis;
+pub mod sql;
 pub mod sqlite;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::secret::Tag;
@@ -75,7 +80,11 @@ pub struct Snapshot {
 impl Snapshot {
     /// The view of `verification`, whose messages so far lie in `bucket` (see [`Verification::sends_key`]).
     pub fn of(verification: &Verification, bucket: &Bucket, rule: &SendRule, now: Timestamp) -> Snapshot {
-        let (sends_left, retry_after) = limit::remaining(rule, bucket, now);
+        Snapshot::with(verification, limit::remaining(rule, bucket, now), now)
+    }
+
+    /// The view of `verification`, of which so many messages are left, the next one after so long.
+    pub fn with(verification: &Verification, (sends_left, retry_after): (u32, Duration), now: Timestamp) -> Snapshot {
         Snapshot {
             id: verification.id,
             to: verification.destination.masked(),
@@ -321,6 +330,18 @@ pub enum CancelOutcome {
     NotFound,
 }
 
+/// What a replica hears when it says that it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heartbeat {
+    /// No other process shares this store: nothing needs to be said again.
+    Alone,
+    /// Everything that it has queued is still its own, however long it was silent.
+    Kept,
+    /// The first time, or the others took it for dead: what it queued before may be in their hands. This is its new name, under
+    /// which it owns nothing yet ([`Verification::queued_by`]).
+    Renamed(Uuid),
+}
+
 /// Hears of events once they are durable: the seam for logs, webhooks and metrics. Must return at once.
 pub trait EventSink: Send + Sync {
     /// These happened, in this order.
@@ -374,9 +395,10 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<(Verification, Bucket)>, StoreError>;
     /// Tells the other replicas on the same data that this one lives until then, and keeps what it has queued to itself so
-    /// long. A store that no other process shares has nobody to tell.
-    async fn heartbeat(&self, _until: Timestamp) -> Result<(), StoreError> {
-        Ok(())
+    /// long. A store that no other process shares has nobody to tell. Whom the others took something over from is forgotten
+    /// by the store: it goes on under a new name, and hears of it.
+    async fn heartbeat(&self, _until: Timestamp) -> Result<Heartbeat, StoreError> {
+        Ok(Heartbeat::Alone)
     }
     /// Pending verifications whose message is still queued by a replica that no longer lives (this one before a restart, or
     /// another): what is handed to the providers again. Each is given to one caller only, whose own it is from then on.

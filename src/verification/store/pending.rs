@@ -23,25 +23,23 @@ pub struct PendingIndex {
 
 /// The verification that a provider's reference, and so the code behind it, belongs to. Kept beyond its end, because the
 /// provider may let the code live longer than we do. (Over a restart only those of pending ones are kept.)
-#[derive(Debug)]
-struct Holder {
-    id: VerificationId,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Which.
+    pub id: VerificationId,
     /// What its code is good for, and for whom.
-    key: BucketKey,
+    pub key: BucketKey,
     /// From then on its code may serve another one for the same.
-    expires_at: Timestamp,
+    pub expires_at: Timestamp,
     /// From then on nobody remembers.
-    until: Timestamp,
+    pub until: Timestamp,
 }
 
 impl Holder {
     fn new(verification: &Verification) -> Holder {
-        let destination = verification.destination.key();
-        let subject = verification.subject.as_deref().unwrap_or_default();
-        let key = [verification.service.as_bytes(), verification.purpose.as_bytes(), &destination, subject.as_bytes()];
         Holder {
             id: verification.id,
-            key: LimitName::Destination.key(&key),
+            key: holder_key(verification),
             expires_at: verification.expires_at,
             until: verification.created_at + PROVIDER_LIFE_MAX,
         }
@@ -59,13 +57,9 @@ impl PendingIndex {
         self.tidied_at
     }
 
-    fn key(service: &str, purpose: &str, destination: &[u8; 16]) -> BucketKey {
-        LimitName::Destination.key(&[service.as_bytes(), purpose.as_bytes(), destination])
-    }
-
     /// Enters a verification, or moves its end.
     pub fn enter(&mut self, verification: &Verification) {
-        let key = Self::key(&verification.service, &verification.purpose, &verification.destination.key());
+        let key = pending_key(&verification.service, &verification.purpose, &verification.destination.key());
         if let (CodeBy::Provider, Some((_, reference))) = (verification.code_by, &verification.delivered_by) {
             self.by_reference.insert(reference_key(reference), Holder::new(verification));
         }
@@ -80,7 +74,7 @@ impl PendingIndex {
 
     /// Those that may be pending, newest first.
     pub fn newest_first(&self, service: &str, purpose: &str, destination: &[u8; 16]) -> Vec<VerificationId> {
-        let ids = self.by_destination.get(&Self::key(service, purpose, destination));
+        let ids = self.by_destination.get(&pending_key(service, purpose, destination));
         ids.into_iter().flatten().rev().map(|(id, _)| *id).collect()
     }
 
@@ -97,9 +91,19 @@ impl PendingIndex {
         is_free
     }
 
+    /// Whose a provider's reference is, by [`reference_key`].
+    pub fn holder(&self, key: &BucketKey) -> Option<&Holder> {
+        self.by_reference.get(key)
+    }
+
+    /// Sets whose a reference is, as it was stored.
+    pub fn restore(&mut self, key: BucketKey, holder: Holder) {
+        self.by_reference.insert(key, holder);
+    }
+
     /// Takes one out that ended.
     pub fn remove(&mut self, verification: &Verification) {
-        let key = Self::key(&verification.service, &verification.purpose, &verification.destination.key());
+        let key = pending_key(&verification.service, &verification.purpose, &verification.destination.key());
         // Used or called off: should the provider not know that yet, the code serves nobody any more.
         if let Some(holder) =
             verification.delivered_by.as_ref().and_then(|(_, reference)| self.by_reference.get_mut(&reference_key(reference)))
@@ -126,7 +130,19 @@ impl PendingIndex {
     }
 }
 
+/// What a check by destination looks for.
+pub fn pending_key(service: &str, purpose: &str, destination: &[u8; 16]) -> BucketKey {
+    LimitName::Destination.key(&[service.as_bytes(), purpose.as_bytes(), destination])
+}
+
+/// What a provider's code is good for, and for whom.
+pub fn holder_key(verification: &Verification) -> BucketKey {
+    let destination = verification.destination.key();
+    let subject = verification.subject.as_deref().unwrap_or_default();
+    LimitName::Destination.key(&[verification.service.as_bytes(), verification.purpose.as_bytes(), &destination, subject.as_bytes()])
+}
+
 /// A hash, as the keys of sharded maps are.
-fn reference_key(reference: &str) -> BucketKey {
+pub fn reference_key(reference: &str) -> BucketKey {
     LimitName::Destination.key(&[b"reference", reference.as_bytes()])
 }

@@ -75,10 +75,15 @@ impl Client {
     }
 
     fn ask(&mut self, method: &str, path: &str, body: &str) -> std::io::Result<Answer> {
+        self.call(method, path, "", body)
+    }
+
+    /// Any request; `header` is whole lines, or nothing.
+    pub fn call(&mut self, method: &str, path: &str, header: &str, body: &str) -> std::io::Result<Answer> {
         let (key, length) = (&self.key, body.len());
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n\
-             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+             Content-Type: application/json\r\n{header}Content-Length: {length}\r\n\r\n{body}"
         );
         self.stream.write_all(request.as_bytes())?;
         let mut buffer = Vec::with_capacity(1024);

@@ -74,6 +74,7 @@ pub fn verification(number: u32, to: u32) -> Verification {
         ended_at: None,
         delivery: Delivery::Queued,
         delivered_by: None,
+        queued_by: None,
         metadata: [("order".to_owned(), number.to_string())].into(),
     }
 }

@@ -307,6 +307,7 @@ fn begun(row: &Row<'_>) -> rusqlite::Result<Verification> {
         ended_at: None,
         delivery: Delivery::Queued,
         delivered_by: None,
+        queued_by: None,
     })
 }
 

@@ -1,0 +1,73 @@
+//! `countersign backup` and `countersign restore`: the files of SQLite. A server database has better tools of its own.
+
+use std::fs::OpenOptions;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow};
+use serde_json::json;
+
+use crate::app::make_data_dir;
+use crate::cli::{Failure, terminal};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::db::backup;
+use crate::db::database::Place;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The directory of the backup
+    directory: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Makes a backup beside a running server.
+pub fn make(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let files = [config.database(), accounts(config)?];
+    let made = backup::make(&files, &arguments.directory, env!("CARGO_PKG_VERSION"), SystemClock.now());
+    let manifest = made.context("no backup was made")?;
+    if arguments.json {
+        terminal::say_json(&manifest);
+        return Ok(ExitCode::SUCCESS);
+    }
+    terminal::say(&format!("{}: {}", arguments.directory.display(), manifest.files.join(", ")));
+    terminal::say("The pepper is not in it, and must not lie beside it: keep a copy of it elsewhere.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Puts a backup back, with no server running.
+pub fn put_back(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    make_data_dir(config)?;
+    let accounts = accounts(config)?;
+    let lock = config.database().with_extension("lock");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&lock);
+    let file = file.with_context(|| format!("cannot open {}", lock.display()))?;
+    file.try_lock().map_err(|_| anyhow!("a server is running on these files: stop it first"))?;
+    let done = backup::put_back(&arguments.directory, &config.database(), &accounts, SystemClock.now());
+    let (manifest, closed) = done.context("nothing was put back")?;
+    if arguments.json {
+        terminal::say_json(&json!({ "backup": manifest, "closed": closed }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    terminal::say(&format!("Put back as it was at {}: {}.", manifest.made_at, manifest.files.join(", ")));
+    terminal::say(&format!(
+        "Ended: {} codes that were out, {} sessions; {} authenticator apps count from now on.",
+        closed.codes, closed.sessions, closed.apps
+    ));
+    terminal::say(
+        "As they were then, too: passwords, recovery codes, limits, and clients' keys. Revoke again what was revoked since, \
+         and let everybody whose password changed since choose a new one.",
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn accounts(config: &Config) -> Result<PathBuf, Failure> {
+    match config.database_settings()?.place {
+        Place::File(file, _) => Ok(file),
+        Place::Server(..) => {
+            Err(anyhow!("the durable data are in a server's database: use pg_dump or mariadb-dump (docs/guides/many-machines.md)").into())
+        }
+    }
+}

@@ -1,0 +1,1 @@
+return take_all(read_takes()) or { 'OK' }

@@ -1,0 +1,101 @@
+//! Whose messages are whose: a replica that no longer says that it lives loses what it had queued to whoever asks first.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde::Serialize;
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+use super::connection::Connections;
+use super::failure::Failure;
+use super::records::{self, json};
+use super::statement::{CLAIM, VERIFICATION};
+use crate::clock::Timestamp;
+use crate::verification::model::{Delivery, Status, Verification, VerificationId};
+use crate::verification::store::Heartbeat;
+use crate::verification::store::name::Name;
+
+/// Messages claimed in one transaction.
+const STEP: i64 = 200;
+
+#[derive(Serialize)]
+struct Claimed<'r> {
+    id: VerificationId,
+    queued_by: &'r str,
+}
+
+/// Says until when a replica lives. One whose row is gone was taken for dead, or was never heard: it gets a new name.
+pub async fn heartbeat(connections: &Connections, name: &Name, until: Timestamp) -> Result<Heartbeat, Failure> {
+    let values = [until.0.into(), name.get().to_string().into()];
+    if connections.execute("UPDATE replica SET lives_until = ? WHERE id = ?".to_owned(), values).await? > 0 {
+        return Ok(Heartbeat::Kept);
+    }
+    let new = name.following();
+    // Should an earlier try have come through without an answer, the row is there and nobody else's.
+    let insert = "INSERT INTO replica (id, lives_until) VALUES (?, ?)".to_owned();
+    match connections.execute(insert, [new.to_string().into(), until.0.into()]).await {
+        Ok(_) | Err(Failure::Again(_)) => {}
+        Err(failure) => return Err(failure),
+    }
+    name.set(new);
+    Ok(Heartbeat::Renamed(new))
+}
+
+/// Takes over what is queued by replicas that no longer live at that time.
+pub async fn undelivered(connections: &Connections, name: Uuid, now: Timestamp) -> Result<Vec<Verification>, Failure> {
+    let (mut found, mut after) = (Vec::new(), String::new());
+    loop {
+        let orphans = orphans(connections, now, &after).await?;
+        let Some(last) = orphans.last() else { return Ok(found) };
+        after.clone_from(&last.0);
+        found.extend(claim(connections, name, now, orphans).await?);
+    }
+}
+
+/// Messages of the dead, with who they are, in the order of their ids.
+async fn orphans(connections: &Connections, now: Timestamp, after: &str) -> Result<Vec<(String, String)>, Failure> {
+    let sql = "SELECT verification.id, verification.queued_by FROM verification \
+               WHERE verification.queued_by IS NOT NULL AND verification.id > ? AND verification.expires_at > ? \
+               AND NOT EXISTS (SELECT 1 FROM replica WHERE replica.id = verification.queued_by AND replica.lives_until > ?) \
+               ORDER BY verification.id LIMIT ?";
+    let rows = connections.rows(sql.to_owned(), [after.into(), now.0.into(), now.0.into(), STEP.into()]).await?;
+    let pair = |row: &AnyRow| Ok((records::text(row, "id")?, records::text(row, "queued_by")?));
+    rows.iter().map(pair).collect()
+}
+
+/// Of those, the ones that are still waiting where they were, now ours. Whose they were is forgotten with the same step, so
+/// that it hears of it should it still be there; one that was heard in between keeps its own.
+async fn claim(
+    connections: &Connections,
+    name: Uuid,
+    now: Timestamp,
+    orphans: Vec<(String, String)>,
+) -> Result<Vec<Verification>, Failure> {
+    let mut change = connections.change().await?;
+    let me = name.to_string();
+    let mut alive = BTreeSet::new();
+    for replica in orphans.iter().map(|(_, replica)| replica).filter(|replica| **replica != me).collect::<BTreeSet<_>>() {
+        let bury = "DELETE FROM replica WHERE id = ? AND lives_until <= ?".to_owned();
+        change.execute(bury, [replica.as_str().into(), now.0.into()]).await?;
+        if !change.rows("SELECT id FROM replica WHERE id = ?".to_owned(), [replica.as_str().into()]).await?.is_empty() {
+            alive.insert(replica.clone());
+        }
+    }
+    let orphans: HashMap<_, _> = orphans.into_iter().filter(|(_, replica)| !alive.contains(replica)).collect();
+    let ids = VERIFICATION.keyed(orphans.keys().cloned());
+    let mut claimed = Vec::new();
+    for row in change.rows(change.dialect.lock(&VERIFICATION), [json(&ids)?.into()]).await? {
+        let (mut verification, queued_by) = records::verification(&row)?;
+        let is_same = queued_by.is_some() && queued_by.as_ref() == orphans.get(&verification.id.to_string());
+        if is_same && verification.delivery == Delivery::Queued && verification.status_at(now) == Status::Pending {
+            verification.queued_by = Some(name);
+            claimed.push(verification);
+        }
+    }
+    if !claimed.is_empty() {
+        let rows: Vec<_> = claimed.iter().map(|verification| Claimed { id: verification.id, queued_by: &me }).collect();
+        change.execute(change.dialect.update(&CLAIM), [json(&rows)?.into()]).await?;
+    }
+    change.commit().await?;
+    Ok(claimed)
+}
