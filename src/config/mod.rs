@@ -25,7 +25,7 @@ use crate::account::token::settings::TokenSettings;
 use crate::db::Synchronous;
 use crate::telemetry::LogFormat;
 use crate::verification::Destination;
-use crate::verification::policy::Policy;
+use crate::verification::policy::{DEFAULT_SERVICE, Policy};
 
 pub use accounts::{AccountLimitsConfig, AccountsConfig};
 pub use delivery::{DeliveryConfig, ProviderSection, RouteConfig};
@@ -132,6 +132,9 @@ pub struct Config {
     pub service: BTreeMap<String, ServiceConfig>,
     /// Limits over all services.
     pub limits: AllServicesConfig,
+    /// What services that are made at run time start from.
+    #[serde(skip)]
+    pub run_time_service: Option<ServiceConfig>,
     /// The process's environment, for the names that providers' own libraries use. Empty where none was asked for.
     #[serde(skip)]
     pub environment: BTreeMap<String, String>,
@@ -269,8 +272,10 @@ impl Config {
     fn from_layers(own: Figment) -> Result<Config, ConfigError> {
         let reference = Figment::from(Toml::string(DEFAULT_TOML));
         let services = service::resolve(&reference, &own)?;
+        let run_time_service = service::run_time(&reference, &own)?;
         let mut config: Config = reference.merge(own).extract().map_err(Box::new)?;
         config.service = services;
+        config.run_time_service = Some(run_time_service);
         config.server.host = server::host_of(&config.server.host)?;
         config.check()?;
         Ok(config)
@@ -280,6 +285,13 @@ impl Config {
     pub fn policies(&self) -> Result<Vec<Arc<Policy>>, ConfigError> {
         let services = self.service.iter();
         services.map(|(name, service)| service.policy(name, self.mode).map(Arc::new)).collect()
+    }
+
+    /// The rules that services start from which are made at run time.
+    pub fn run_time_policy(&self) -> Result<Policy, ConfigError> {
+        let service = self.run_time_service.as_ref().or_else(|| self.service.get(DEFAULT_SERVICE));
+        let service = service.ok_or_else(|| ConfigError::rule("service.default", "is missing"))?;
+        service.policy(DEFAULT_SERVICE, self.mode)
     }
 
     /// Where the database is.
