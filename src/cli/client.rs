@@ -6,11 +6,11 @@ use anyhow::{Context, anyhow};
 use clap::Subcommand;
 use serde_json::json;
 
-use crate::app::make_data_dir;
-use crate::cli::{Failure, terminal};
+use crate::app::stores;
+use crate::cli::{Failure, block_on, terminal};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
-use crate::db::{self, client::Client, client::Clients, client::Scope};
+use crate::db::client::{Client, Clients, Scope};
 use crate::secret::SystemEntropy;
 use crate::verification::policy::DEFAULT_SERVICE;
 
@@ -55,23 +55,36 @@ fn scope(name: &str) -> Result<Scope, String> {
 }
 
 pub fn run(config: &Config, command: &Command) -> Result<ExitCode, Failure> {
-    make_data_dir(config)?;
-    db::migrate(&config.database()).context("the database cannot be opened")?;
-    let clients = Clients::new(&config.database());
+    block_on(async {
+        let database = stores::database(config).await?;
+        let done = run_on(config, &Clients::new(database.clone()), command).await;
+        database.close().await;
+        done
+    })
+}
+
+async fn run_on(config: &Config, clients: &Clients, command: &Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Create { name, service, scope, json } => create(config, &clients, name, service, scope, *json),
-        Command::List { json } => list(&clients, *json),
-        Command::Revoke { client, json } => revoke(&clients, client, *json),
+        Command::Create { name, service, scope, json } => create(config, clients, name, service, scope, *json).await,
+        Command::List { json } => list(clients, *json).await,
+        Command::Revoke { client, json } => revoke(clients, client, *json).await,
     }
 }
 
-fn create(config: &Config, clients: &Clients, name: &str, service: &str, scopes: &[Scope], as_json: bool) -> Result<ExitCode, Failure> {
+async fn create(
+    config: &Config,
+    clients: &Clients,
+    name: &str,
+    service: &str,
+    scopes: &[Scope],
+    as_json: bool,
+) -> Result<ExitCode, Failure> {
     if !config.service.contains_key(service) {
         let known = config.service.keys().cloned().collect::<Vec<_>>().join(", ");
         return Err(ConfigError::rule("--service", format!("\"{service}\" is not configured; there is {known}")).into());
     }
     let scopes = if scopes.is_empty() { Scope::ALL.to_vec() } else { scopes.to_vec() };
-    let made = clients.create(service, name, &scopes, &SystemEntropy, SystemClock.now());
+    let made = clients.create(service, name, &scopes, &SystemEntropy, SystemClock.now()).await;
     let (client, key) = made.context("the client could not be made")?;
     if as_json {
         terminal::say_json(&json!({ "id": client.id, "key": key.expose(), "service": client.service }));
@@ -82,8 +95,8 @@ fn create(config: &Config, clients: &Clients, name: &str, service: &str, scopes:
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(clients: &Clients, as_json: bool) -> Result<ExitCode, Failure> {
-    let clients = clients.list().context("the clients cannot be read")?;
+async fn list(clients: &Clients, as_json: bool) -> Result<ExitCode, Failure> {
+    let clients = clients.list().await.context("the clients cannot be read")?;
     if as_json {
         terminal::say_json(&clients.iter().map(shown).collect::<Vec<_>>());
         return Ok(ExitCode::SUCCESS);
@@ -102,8 +115,8 @@ fn list(clients: &Clients, as_json: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn revoke(clients: &Clients, wanted: &str, as_json: bool) -> Result<ExitCode, Failure> {
-    let revoked = clients.revoke(wanted, SystemClock.now()).context("the client could not be revoked")?;
+async fn revoke(clients: &Clients, wanted: &str, as_json: bool) -> Result<ExitCode, Failure> {
+    let revoked = clients.revoke(wanted, SystemClock.now()).await.context("the client could not be revoked")?;
     let client = revoked.ok_or_else(|| anyhow!("there is no client \"{wanted}\" that is not revoked; see countersign client list"))?;
     if as_json {
         terminal::say_json(&shown(&client));

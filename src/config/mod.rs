@@ -4,6 +4,7 @@
 //! gets a checked [`crate::verification::policy::Policy`] and never a section of this.
 
 mod accounts;
+mod database;
 mod delivery;
 mod secrets;
 mod server;
@@ -23,11 +24,13 @@ use serde::{Deserialize, Serialize};
 use crate::account::settings::AccountSettings;
 use crate::account::token::settings::TokenSettings;
 use crate::db::Synchronous;
+use crate::db::database::Settings;
 use crate::telemetry::LogFormat;
 use crate::verification::Destination;
 use crate::verification::policy::{DEFAULT_SERVICE, Policy};
 
 pub use accounts::{AccountLimitsConfig, AccountsConfig};
+pub use database::DatabaseConfig;
 pub use delivery::{DeliveryConfig, ProviderSection, RouteConfig};
 pub use secrets::{PEPPER_FILE, SecretsConfig};
 pub use server::{AdminConfig, ServerConfig};
@@ -103,6 +106,8 @@ pub struct Config {
     pub log: LogConfig,
     /// The embedded database.
     pub store: StoreConfig,
+    /// Accounts and clients.
+    pub database: DatabaseConfig,
     /// Server keys.
     pub secrets: SecretsConfig,
     /// The console provider.
@@ -323,9 +328,9 @@ impl Config {
         self.is_on(self.twilio_face.enabled)
     }
 
-    /// Where accounts are kept.
-    pub fn accounts_database(&self) -> PathBuf {
-        self.data_dir.join("accounts.db")
+    /// Where accounts and clients are kept, and how that is used.
+    pub fn database_settings(&self) -> Result<Settings, ConfigError> {
+        self.database.settings(&self.environment, &self.data_dir, self.database(), self.store.synchronous)
     }
 
     fn is_on(&self, switch: Switch) -> bool {
@@ -376,6 +381,7 @@ impl Config {
         if self.store.retention.0 < crate::verification::policy::LIFE_MAX {
             return Err(ConfigError::rule("store.retention", "must be at least 1h: verifications may live that long"));
         }
+        self.database_settings()?;
         self.accounts()?;
         self.accounts.hashing()?;
         self.token_settings("")?;

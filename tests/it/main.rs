@@ -4,6 +4,7 @@
 //! What the stories are told with:
 //! - [`app`]: a server in this process, on real sockets, whose clock stands still until a test moves it
 //! - [`binary`]: the real executable as a child process
+//! - [`own_database`]: a database for one test, in a file or in a server
 //! - [`actors`]: who takes part: a client with a key, a stranger without one, and the inbox
 //! - [`people`]: people at their browsers, and their apps
 //! - [`upstream`]: a provider's API on loopback
@@ -54,6 +55,7 @@
 mod actors;
 mod app;
 mod binary;
+mod own_database;
 mod people;
 mod raw;
 mod sample;

@@ -1,5 +1,7 @@
 //! Configuration in, application out: the only place that names concrete stores and providers.
 
+pub mod stores;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +16,6 @@ use crate::account::settings::AccountSettings;
 use crate::account::token::Tokens;
 use crate::account::token::keyring::Keyring;
 use crate::account::{Accounts, passkeys};
-use crate::audit::AuditLog;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, Mode, RouteConfig};
 use crate::db::accounts::AccountTables;
@@ -45,8 +46,7 @@ use crate::verification::destination::Country;
 use crate::verification::limit::SendRule;
 use crate::verification::model::Channel;
 use crate::verification::policy::{DEFAULT_SERVICE, Policy};
-use crate::verification::store::Store;
-use crate::verification::store::sqlite::{OpenError, SqliteStore};
+use crate::verification::store::sqlite::OpenError;
 
 /// Why the application could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -57,9 +57,9 @@ pub enum BuildError {
     /// The database cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
-    /// The database of accounts cannot be opened.
-    #[error("the database of accounts cannot be opened: {0}")]
-    Accounts(#[source] DataError),
+    /// The database of accounts and clients cannot be opened.
+    #[error("the database of accounts and clients cannot be opened: {0}")]
+    Database(#[source] DataError),
     /// The threads that hash passwords cannot be started.
     #[error("the threads that hash passwords cannot be started: {0}")]
     Threads(#[source] std::io::Error),
@@ -76,6 +76,8 @@ pub struct App {
     pub accounts: Option<Arc<Accounts>>,
     /// What the login pages are made of; none where there are none.
     pub login_pages: Option<Arc<LoginPages>>,
+    /// Durable data.
+    pub database: Database,
     /// Whose key is whose.
     pub keys: Keys,
     /// Dev mode only.
@@ -150,7 +152,9 @@ impl App {
         let cancel_links = config.server.public_url.clone().map(|public_url| CancelLinks::new(peppers.clone(), public_url));
         let renderer = Arc::new(renderer(&policies)?.with_links(cancel_links.clone()));
         let senders = senders(config, &policies, Arc::clone(&clock))?;
-        let store = Arc::new(SqliteStore::open(&config.database(), config.store.synchronous, Arc::new(AuditLog), clock.now())?);
+        let settings = config.database_settings()?;
+        let stores::Verifications { store, queue_depth } = stores::verifications(config, &settings, clock.now())?;
+        let database = stores::patient_database(settings, Arc::clone(&entropy), stopping.clone()).await?;
         let inbox = (config.mode == Mode::Dev).then(|| {
             let mut run = [0; 4];
             entropy.fill(&mut run);
@@ -159,7 +163,7 @@ impl App {
         let references = References::new(peppers.clone(), config.server.public_url.clone());
         let (failed, mut failures) = mpsc::unbounded_channel();
         let tools = Tools {
-            store: Arc::clone(&store) as Arc<dyn Store>,
+            store: Arc::clone(&store),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             renderer: Arc::clone(&renderer),
@@ -178,7 +182,7 @@ impl App {
         let notifier: Arc<dyn Notifier> = dispatcher.notices(default_policy(&policies)?, forgot);
         let test_destinations = config.dev.test_destinations.iter();
         let engine = Arc::new(Engine {
-            store: Arc::clone(&store) as Arc<dyn Store>,
+            store: Arc::clone(&store),
             courier: Arc::clone(&dispatcher) as _,
             policies: policies.into_iter().map(|policy| (policy.service.clone(), policy)).collect(),
             destination_all_services: Arc::new(SendRule { quotas: vec![config.limits.destination.0], waits: Vec::new() }),
@@ -193,9 +197,16 @@ impl App {
         });
         let public_url = config.server.public_url.clone().unwrap_or(public_url);
         let accounts = match config.accounts()? {
-            Some(settings) => Some(Arc::new(
-                accounts_of(config, settings, &public_url, Arc::clone(&notifier), &engine, clock.clone(), entropy.clone()).await?,
-            )),
+            Some(settings) => Some(Arc::new(accounts_of(
+                config,
+                settings,
+                &public_url,
+                database.clone(),
+                Arc::clone(&notifier),
+                &engine,
+                clock.clone(),
+                entropy.clone(),
+            )?)),
             None => None,
         };
         let login_pages = match &accounts {
@@ -206,7 +217,8 @@ impl App {
             engine,
             accounts,
             login_pages,
-            keys: Keys::new(Clients::new(&config.database()), clock),
+            keys: Keys::new(Clients::new(database.clone()), clock),
+            database,
             inbox,
             origins: config.accounts.origins.clone(),
             web_app: config.web_app.app()?,
@@ -216,7 +228,7 @@ impl App {
             public_url,
             request_timeout: config.server.request_timeout.0,
             metrics,
-            store_queue_depth: Box::new(move || store.queue_depth()),
+            store_queue_depth: queue_depth,
             stopping,
             dispatcher,
             references,
@@ -256,16 +268,17 @@ fn login_pages(config: &Config, accounts: &Accounts) -> Result<LoginPages, Confi
     Ok(LoginPages { catalogue, brand: config.accounts.brand.brand(name)? })
 }
 
-async fn accounts_of(
+#[expect(clippy::too_many_arguments, reason = "it is called once, by the function that has them all")]
+fn accounts_of(
     config: &Config,
     settings: AccountSettings,
     public_url: &str,
+    database: Database,
     notifier: Arc<dyn Notifier>,
     engine: &Arc<Engine>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 ) -> Result<Accounts, BuildError> {
-    let database = Database::open(&config.accounts_database(), config.store.synchronous).await.map_err(BuildError::Accounts)?;
     let keyring = Keyring::new(database.clone(), engine.peppers.clone(), Arc::clone(&entropy));
     Ok(Accounts {
         tables: AccountTables::new(database),
