@@ -1,6 +1,7 @@
 //! Configuration in, application out: the only place that names concrete stores and providers.
 
 pub mod stores;
+mod twilio;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -32,13 +33,13 @@ use crate::delivery::provider::{Family, Kind, Provider};
 use crate::delivery::receipt::References;
 use crate::delivery::route::{Route, Routes};
 use crate::delivery::text::Renderer;
-use crate::delivery::{bird, plivo, smtp, startmessaging, telegram, telnyx, twilio, twilio_verify, vonage, webhook, whatsapp};
+use crate::delivery::{
+    bird, plivo, smtp, startmessaging, telegram, telnyx, twilio as twilio_provider, twilio_verify, vonage, webhook, whatsapp,
+};
 use crate::http::keys::Keys;
 use crate::http::login::pages::handlers::LoginPages;
 use crate::http::login::pages::texts::Catalogue;
 use crate::http::twilio::Face;
-use crate::http::twilio::credentials::Credentials;
-use crate::http::twilio::services::Services;
 use crate::secret::{Code, Entropy};
 use crate::telemetry::Metrics;
 use crate::verification::Engine;
@@ -176,15 +177,15 @@ impl App {
             queue: config.delivery.queue,
             failed,
         };
-        let providers = senders.accounts.iter().map(|account| account.provider.clone()).collect();
-        let dispatcher = Arc::new(Dispatcher::new(providers, senders.routes.clone(), tools));
+        let providers: Vec<_> = senders.accounts.iter().map(|account| account.provider.clone()).collect();
+        let dispatcher = Arc::new(Dispatcher::new(providers.clone(), senders.routes.clone(), tools));
         let forgot = config.server.public_url.as_ref().map(|public_url| format!("{public_url}/forgot"));
         let notifier: Arc<dyn Notifier> = dispatcher.notices(default_policy(&policies)?, forgot);
         let test_destinations = config.dev.test_destinations.iter();
         let engine = Arc::new(Engine {
             store: Arc::clone(&store),
             courier: Arc::clone(&dispatcher) as _,
-            policies: policies.into_iter().map(|policy| (policy.service.clone(), policy)).collect(),
+            policies: twilio::policies(config, policies, &providers, &database, Arc::clone(&clock))?,
             destination_all_services: Arc::new(SendRule { quotas: vec![config.limits.destination.0], waits: Vec::new() }),
             peppers,
             clock: Arc::clone(&clock),
@@ -213,6 +214,7 @@ impl App {
             Some(accounts) if config.accounts.pages => Some(Arc::new(login_pages(config, accounts)?)),
             _ => None,
         };
+        let twilio_face = twilio::face(config, &database, Arc::clone(&clock));
         let app = Arc::new(App {
             engine,
             accounts,
@@ -222,7 +224,7 @@ impl App {
             inbox,
             origins: config.accounts.origins.clone(),
             web_app: config.web_app.app()?,
-            twilio: config.twilio_face().then(|| Arc::new(Face { credentials: Credentials, services: Services })),
+            twilio: twilio_face,
             tutorial_api: config.tutorial_api(),
             trusted_proxies: config.server.trusted_proxies.iter().map(|proxy| proxy.0).collect(),
             public_url,
@@ -296,7 +298,7 @@ fn accounts_of(
 
 /// Every kind of provider. Of accounts that the environment completes, the earlier are asked first.
 pub const KINDS: &[Kind] = &[
-    twilio::KIND,
+    twilio_provider::KIND,
     twilio_verify::KIND,
     startmessaging::KIND,
     vonage::KIND,

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-use crate::db::database::{AssertSqlSafe, DataError, Database, Query, query};
+use crate::db::database::{AssertSqlSafe, DataError, Database, Query, statement};
 
 /// Notes that may wait to be written. More are dropped.
 const WAITING: usize = 10_000;
@@ -121,14 +121,15 @@ impl AttemptTable {
 
     /// Messages of a client, newest first.
     pub async fn list(&self, client: Uuid, filter: &AttemptFilter, limit: u32, offset: u32) -> Result<Vec<AttemptRow>, DataError> {
-        let select = filtered(&format!("SELECT {COLUMNS} FROM attempt"), " ORDER BY created_at DESC, sid DESC LIMIT ? OFFSET ?", client, filter);
+        let select =
+            filtered(&format!("SELECT {COLUMNS} FROM attempt"), " ORDER BY created_at DESC, sid DESC LIMIT ? OFFSET ?", client, filter);
         let rows: Vec<Row> = select.bind(i64::from(limit)).bind(i64::from(offset)).fetch_all(&self.database).await?;
         Ok(rows.into_iter().filter_map(read).collect())
     }
 
     /// One message of a client.
     pub async fn get(&self, client: Uuid, sid: &str) -> Result<Option<AttemptRow>, DataError> {
-        let select = query(AssertSqlSafe(format!("SELECT {COLUMNS} FROM attempt WHERE client_id = ? AND sid = ?")));
+        let select = statement(AssertSqlSafe(format!("SELECT {COLUMNS} FROM attempt WHERE client_id = ? AND sid = ?")));
         let row: Option<Row> = select.bind(client).bind(sid).fetch_optional(&self.database).await?;
         Ok(row.and_then(read))
     }
@@ -142,7 +143,7 @@ impl AttemptTable {
 
     /// Forgets what was sent before then.
     pub async fn sweep(&self, before: Timestamp) -> Result<u64, DataError> {
-        query("DELETE FROM attempt WHERE created_at < ?").bind(before).execute(&self.database).await
+        statement("DELETE FROM attempt WHERE created_at < ?").bind(before).execute(&self.database).await
     }
 }
 
@@ -166,7 +167,7 @@ fn filtered(select: &str, end: &str, client: Uuid, filter: &AttemptFilter) -> Qu
         }
     }
     sql.push_str(end);
-    let mut filtered = query(AssertSqlSafe(sql)).bind(client);
+    let mut filtered = statement(AssertSqlSafe(sql)).bind(client);
     for time in [filter.after, filter.before].into_iter().flatten() {
         filtered = filtered.bind(time);
     }
@@ -217,7 +218,7 @@ async fn write(database: &Database, notes: &[Note]) -> Result<(), DataError> {
             Note::Sent(row) => {
                 let insert = "INSERT INTO attempt (sid, client_id, service_sid, verification_id, channel, country, destination, prefix, created_at) \
                               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
-                query(insert)
+                statement(insert)
                     .bind(&row.sid)
                     .bind(row.client)
                     .bind(&row.service_sid)
@@ -231,7 +232,7 @@ async fn write(database: &Database, notes: &[Note]) -> Result<(), DataError> {
                     .await?;
             }
             Note::Converted(sid, at) => {
-                query("UPDATE attempt SET converted_at = ? WHERE sid = ?").bind(*at).bind(sid).execute(&mut change).await?;
+                statement("UPDATE attempt SET converted_at = ? WHERE sid = ?").bind(*at).bind(sid).execute(&mut change).await?;
             }
             Note::Flush(_) => {}
         }

@@ -36,11 +36,14 @@ pub enum Scope {
     /// Ask what access tokens are worth.
     #[serde(rename = "tokens:introspect")]
     Introspect,
+    /// Make, change and remove services of its own, and their limits.
+    #[serde(rename = "services:write")]
+    Services,
 }
 
 impl Scope {
     /// Every scope: what a key gets when none is named.
-    pub const ALL: [Scope; 4] = [Scope::Write, Scope::Read, Scope::Release, Scope::Introspect];
+    pub const ALL: [Scope; 5] = [Scope::Write, Scope::Read, Scope::Release, Scope::Introspect, Scope::Services];
 
     /// The name as it appears outside.
     pub fn as_str(self) -> &'static str {
@@ -49,6 +52,7 @@ impl Scope {
             Scope::Read => "verifications:read",
             Scope::Release => "failures:release",
             Scope::Introspect => "tokens:introspect",
+            Scope::Services => "services:write",
         }
     }
 
@@ -182,6 +186,13 @@ impl Clients {
         let query = statement(AssertSqlSafe(format!("{COLUMNS} WHERE key_prefix = ? AND revoked_at IS NULL"))).bind(prefix);
         let row: Option<Row> = query.fetch_optional(&self.database).await?;
         Ok(row.and_then(read))
+    }
+
+    /// The client with that id, unless it was revoked.
+    pub async fn by_id(&self, id: Uuid) -> Result<Option<Client>, DataError> {
+        let query = statement(AssertSqlSafe(format!("{COLUMNS} WHERE id = ? AND revoked_at IS NULL"))).bind(id);
+        let row: Option<Row> = query.fetch_optional(&self.database).await?;
+        Ok(row.and_then(read).map(|keyed| Arc::unwrap_or_clone(keyed.client)))
     }
 
     /// Notes that a key was used.

@@ -2,7 +2,7 @@
 //! store, with all others; here is only what they say.
 
 use crate::clock::Timestamp;
-use crate::db::database::{Change, DataError, Database, query};
+use crate::db::database::{Change, DataError, Database, statement};
 
 /// A limit: a name, under which a start gives a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,23 +68,25 @@ impl RateLimitTable {
             .retrying(|| async {
                 let mut change = self.database.change().await?;
                 change.lock(&["rate_limit"]).await?;
-                let there = query("SELECT COUNT(*) FROM rate_limit WHERE service_sid = ?").bind(service_sid);
+                let there = statement("SELECT COUNT(*) FROM rate_limit WHERE service_sid = ?").bind(service_sid);
                 if count(there.fetch_one(&mut change).await?) >= most {
                     return Ok(Added::TooMany);
                 }
-                let same = query("SELECT COUNT(*) FROM rate_limit WHERE service_sid = ? AND unique_name = ?");
+                let same = statement("SELECT COUNT(*) FROM rate_limit WHERE service_sid = ? AND unique_name = ?");
                 if count(same.bind(service_sid).bind(&limit.unique_name).fetch_one(&mut change).await?) > 0 {
                     return Ok(Added::Exists);
                 }
-                query("INSERT INTO rate_limit (sid, service_sid, unique_name, description, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)")
-                    .bind(&limit.sid)
-                    .bind(service_sid)
-                    .bind(&limit.unique_name)
-                    .bind(&limit.description)
-                    .bind(limit.created_at)
-                    .bind(limit.updated_at)
-                    .execute(&mut change)
-                    .await?;
+                statement(
+                    "INSERT INTO rate_limit (sid, service_sid, unique_name, description, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)",
+                )
+                .bind(&limit.sid)
+                .bind(service_sid)
+                .bind(&limit.unique_name)
+                .bind(&limit.description)
+                .bind(limit.created_at)
+                .bind(limit.updated_at)
+                .execute(&mut change)
+                .await?;
                 change.commit().await?;
                 Ok(Added::Done)
             })
@@ -93,20 +95,21 @@ impl RateLimitTable {
 
     /// Describes it anew.
     pub async fn describe(&self, service_sid: &str, sid: &str, description: &str, now: Timestamp) -> Result<bool, DataError> {
-        let update = query("UPDATE rate_limit SET description = ?, updated_at = ? WHERE sid = ? AND service_sid = ?");
+        let update = statement("UPDATE rate_limit SET description = ?, updated_at = ? WHERE sid = ? AND service_sid = ?");
         Ok(update.bind(description).bind(now).bind(sid).bind(service_sid).execute(&self.database).await? == 1)
     }
 
     /// Removes it with its buckets.
     pub async fn remove(&self, service_sid: &str, sid: &str) -> Result<bool, DataError> {
-        let delete = query("DELETE FROM rate_limit WHERE sid = ? AND service_sid = ?");
+        let delete = statement("DELETE FROM rate_limit WHERE sid = ? AND service_sid = ?");
         Ok(delete.bind(sid).bind(service_sid).execute(&self.database).await? == 1)
     }
 
     /// Those of a service, oldest first.
     pub async fn of(&self, service_sid: &str) -> Result<Vec<RateLimit>, DataError> {
-        let sql = "SELECT sid, unique_name, description, created_at, updated_at FROM rate_limit WHERE service_sid = ? ORDER BY created_at, sid";
-        let rows: Vec<LimitRow> = query(sql).bind(service_sid).fetch_all(&self.database).await?;
+        let sql =
+            "SELECT sid, unique_name, description, created_at, updated_at FROM rate_limit WHERE service_sid = ? ORDER BY created_at, sid";
+        let rows: Vec<LimitRow> = statement(sql).bind(service_sid).fetch_all(&self.database).await?;
         Ok(rows.into_iter().map(limit).collect())
     }
 
@@ -119,22 +122,24 @@ impl RateLimitTable {
                 if !exists(&mut change, service_sid, limit_sid).await? {
                     return Ok(Added::NotFound);
                 }
-                let there = query("SELECT COUNT(*) FROM rate_limit_bucket WHERE rate_limit_sid = ?").bind(limit_sid);
+                let there = statement("SELECT COUNT(*) FROM rate_limit_bucket WHERE rate_limit_sid = ?").bind(limit_sid);
                 if count(there.fetch_one(&mut change).await?) >= most {
                     return Ok(Added::TooMany);
                 }
                 if taken(&mut change, limit_sid, bucket.seconds, "").await? {
                     return Ok(Added::Exists);
                 }
-                query("INSERT INTO rate_limit_bucket (sid, rate_limit_sid, most, seconds, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)")
-                    .bind(&bucket.sid)
-                    .bind(limit_sid)
-                    .bind(i64::from(bucket.most))
-                    .bind(i64::from(bucket.seconds))
-                    .bind(bucket.created_at)
-                    .bind(bucket.updated_at)
-                    .execute(&mut change)
-                    .await?;
+                statement(
+                    "INSERT INTO rate_limit_bucket (sid, rate_limit_sid, most, seconds, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)",
+                )
+                .bind(&bucket.sid)
+                .bind(limit_sid)
+                .bind(i64::from(bucket.most))
+                .bind(i64::from(bucket.seconds))
+                .bind(bucket.created_at)
+                .bind(bucket.updated_at)
+                .execute(&mut change)
+                .await?;
                 change.commit().await?;
                 Ok(Added::Done)
             })
@@ -150,7 +155,8 @@ impl RateLimitTable {
                 if taken(&mut change, limit_sid, seconds, sid).await? {
                     return Ok(Added::Exists);
                 }
-                let update = query("UPDATE rate_limit_bucket SET most = ?, seconds = ?, updated_at = ? WHERE sid = ? AND rate_limit_sid = ?");
+                let update =
+                    statement("UPDATE rate_limit_bucket SET most = ?, seconds = ?, updated_at = ? WHERE sid = ? AND rate_limit_sid = ?");
                 let update = update.bind(i64::from(most)).bind(i64::from(seconds)).bind(now).bind(sid).bind(limit_sid);
                 let changed = update.execute(&mut change).await?;
                 change.commit().await?;
@@ -161,26 +167,26 @@ impl RateLimitTable {
 
     /// Removes a bucket.
     pub async fn remove_bucket(&self, limit_sid: &str, sid: &str) -> Result<bool, DataError> {
-        let delete = query("DELETE FROM rate_limit_bucket WHERE sid = ? AND rate_limit_sid = ?");
+        let delete = statement("DELETE FROM rate_limit_bucket WHERE sid = ? AND rate_limit_sid = ?");
         Ok(delete.bind(sid).bind(limit_sid).execute(&self.database).await? == 1)
     }
 
     /// Those of a limit, the shortest first.
     pub async fn buckets_of(&self, limit_sid: &str) -> Result<Vec<Bucket>, DataError> {
         let sql = "SELECT sid, most, seconds, created_at, updated_at FROM rate_limit_bucket WHERE rate_limit_sid = ? ORDER BY seconds";
-        let rows: Vec<BucketRow> = query(sql).bind(limit_sid).fetch_all(&self.database).await?;
+        let rows: Vec<BucketRow> = statement(sql).bind(limit_sid).fetch_all(&self.database).await?;
         Ok(rows.into_iter().map(bucket).collect())
     }
 }
 
 async fn exists(change: &mut Change, service_sid: &str, sid: &str) -> Result<bool, DataError> {
-    let there = query("SELECT COUNT(*) FROM rate_limit WHERE sid = ? AND service_sid = ?").bind(sid).bind(service_sid);
+    let there = statement("SELECT COUNT(*) FROM rate_limit WHERE sid = ? AND service_sid = ?").bind(sid).bind(service_sid);
     Ok(count(there.fetch_one(change).await?) == 1)
 }
 
 /// Whether another bucket of the limit has that interval.
 async fn taken(change: &mut Change, limit_sid: &str, seconds: u32, sid: &str) -> Result<bool, DataError> {
-    let there = query("SELECT COUNT(*) FROM rate_limit_bucket WHERE rate_limit_sid = ? AND seconds = ? AND sid <> ?");
+    let there = statement("SELECT COUNT(*) FROM rate_limit_bucket WHERE rate_limit_sid = ? AND seconds = ? AND sid <> ?");
     Ok(count(there.bind(limit_sid).bind(i64::from(seconds)).bind(sid).fetch_one(change).await?) > 0)
 }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-use crate::db::database::{DataError, Database, query};
+use crate::db::database::{DataError, Database, statement};
 use crate::verification::policies::StoredServices;
 use crate::verification::service::{Service, Settings};
 use crate::verification::store::StoreError;
@@ -33,11 +33,11 @@ impl ServiceTable {
                 let mut change = self.database.change().await?;
                 change.lock(&["service"]).await?;
                 let (count,): (i64,) =
-                    query("SELECT COUNT(*) FROM service WHERE client_id = ?").bind(owner).fetch_one(&mut change).await?;
+                    statement("SELECT COUNT(*) FROM service WHERE client_id = ?").bind(owner).fetch_one(&mut change).await?;
                 if count >= i64::from(most) {
                     return Ok(false);
                 }
-                query("INSERT INTO service (sid, client_id, settings, created_at, updated_at) VALUES (?, ?, ?, ?, ?)")
+                statement("INSERT INTO service (sid, client_id, settings, created_at, updated_at) VALUES (?, ?, ?, ?, ?)")
                     .bind(&service.sid)
                     .bind(owner)
                     .bind(&settings)
@@ -54,7 +54,7 @@ impl ServiceTable {
     /// Sets it anew, if it is still there.
     pub async fn set(&self, sid: &str, settings: &Settings, now: Timestamp) -> Result<bool, DataError> {
         let settings = serde_json::to_string(settings).unwrap_or_default();
-        let update = query("UPDATE service SET settings = ?, updated_at = ? WHERE sid = ?").bind(settings).bind(now).bind(sid);
+        let update = statement("UPDATE service SET settings = ?, updated_at = ? WHERE sid = ?").bind(settings).bind(now).bind(sid);
         Ok(update.execute(&self.database).await? == 1)
     }
 
@@ -63,8 +63,8 @@ impl ServiceTable {
         self.database
             .retrying(|| async {
                 let mut change = self.database.change().await?;
-                query("DELETE FROM rate_limit WHERE service_sid = ?").bind(sid).execute(&mut change).await?;
-                let removed = query("DELETE FROM service WHERE sid = ?").bind(sid).execute(&mut change).await? == 1;
+                statement("DELETE FROM rate_limit WHERE service_sid = ?").bind(sid).execute(&mut change).await?;
+                let removed = statement("DELETE FROM service WHERE sid = ?").bind(sid).execute(&mut change).await? == 1;
                 change.commit().await?;
                 Ok(removed)
             })
@@ -75,15 +75,14 @@ impl ServiceTable {
     pub async fn of(&self, owner: Uuid, limit: u32, offset: u32) -> Result<Vec<Service>, DataError> {
         let sql = "SELECT sid, client_id, settings, created_at, updated_at FROM service WHERE client_id = ? \
                    ORDER BY created_at DESC, sid LIMIT ? OFFSET ?";
-        let rows: Vec<Row> =
-            query(sql).bind(owner).bind(i64::from(limit)).bind(i64::from(offset)).fetch_all(&self.database).await?;
+        let rows: Vec<Row> = statement(sql).bind(owner).bind(i64::from(limit)).bind(i64::from(offset)).fetch_all(&self.database).await?;
         Ok(rows.into_iter().filter_map(read).collect())
     }
 
     /// The one with that SID.
     pub async fn by_sid(&self, sid: &str) -> Result<Option<Service>, DataError> {
         let sql = "SELECT sid, client_id, settings, created_at, updated_at FROM service WHERE sid = ?";
-        let row: Option<Row> = query(sql).bind(sid).fetch_optional(&self.database).await?;
+        let row: Option<Row> = statement(sql).bind(sid).fetch_optional(&self.database).await?;
         Ok(row.and_then(read))
     }
 }

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::account::seal::{self, NotSealed};
 use crate::clock::Timestamp;
 use crate::db::client::{Client, Clients};
-use crate::db::database::{DataError, Database, query};
+use crate::db::database::{DataError, Database, statement};
 use crate::secret::{Entropy, Peppers, Redacted};
 
 /// What a sealed Auth Token is sealed for, beside its account.
@@ -85,7 +85,7 @@ impl CredentialTable {
             .retrying(|| async {
                 let mut change = self.database.change().await?;
                 for (sid, secret, sealed) in &rows {
-                    let insert = query(insert).bind(*sid).bind(client).bind(hash(secret.expose())).bind(sealed.clone()).bind(now);
+                    let insert = statement(insert).bind(*sid).bind(client).bind(hash(secret.expose())).bind(sealed.clone()).bind(now);
                     insert.execute(&mut change).await?;
                 }
                 change.commit().await
@@ -96,7 +96,7 @@ impl CredentialTable {
 
     /// The credential with that SID, unless its client was revoked.
     pub async fn by_sid(&self, sid: &str) -> Result<Option<Credential>, DataError> {
-        let select = query("SELECT client_id, secret_hash FROM twilio_credential WHERE sid = ?").bind(sid);
+        let select = statement("SELECT client_id, secret_hash FROM twilio_credential WHERE sid = ?").bind(sid);
         let row: Option<(String, String)> = select.fetch_optional(&self.database).await?;
         let Some((id, secret_hash)) = row else { return Ok(None) };
         let Ok(id) = Uuid::try_parse(&id) else { return Ok(None) };
@@ -106,7 +106,7 @@ impl CredentialTable {
 
     /// The Auth Token of a client, to sign with. None: it has none, or it was sealed under a pepper that is gone.
     pub async fn auth_token(&self, client: Uuid, peppers: &Peppers) -> Result<Option<Zeroizing<Vec<u8>>>, DataError> {
-        let select = query("SELECT sealed FROM twilio_credential WHERE sid = ?").bind(format!("AC{}", client.simple()));
+        let select = statement("SELECT sealed FROM twilio_credential WHERE sid = ?").bind(format!("AC{}", client.simple()));
         let row: Option<(Option<String>,)> = select.fetch_optional(&self.database).await?;
         Ok(row.and_then(|(sealed,)| seal::open(peppers, &[KIND, client.as_bytes()], &sealed?)))
     }

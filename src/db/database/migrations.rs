@@ -21,7 +21,7 @@ macro_rules! steps {
 }
 
 /// In the order in which they are applied. The number that a name begins with is its version.
-const STEPS: &[Step] = steps!["0001_accounts", "0002_clients"];
+const STEPS: &[Step] = steps!["0001_accounts", "0002_clients", "0004_services"];
 
 /// Where it is written down what was applied.
 const TABLE: &str = "_sqlx_migrations";
