@@ -47,6 +47,7 @@ use crate::verification::destination::Country;
 use crate::verification::limit::SendRule;
 use crate::verification::model::Channel;
 use crate::verification::policy::{DEFAULT_SERVICE, Policy};
+use crate::verification::store::memory::MemoryStore;
 use crate::verification::store::sqlite::OpenError;
 
 /// Why the application could not be built.
@@ -180,7 +181,7 @@ impl App {
         let providers: Vec<_> = senders.accounts.iter().map(|account| account.provider.clone()).collect();
         let dispatcher = Arc::new(Dispatcher::new(providers.clone(), senders.routes.clone(), tools));
         let forgot = config.server.public_url.as_ref().map(|public_url| format!("{public_url}/forgot"));
-        let notifier: Arc<dyn Notifier> = dispatcher.notices(default_policy(&policies)?, forgot);
+        let notifier: Arc<dyn Notifier> = dispatcher.notices(policy_of_people(config, &policies)?, forgot);
         let test_destinations = config.dev.test_destinations.iter();
         let engine = Arc::new(Engine {
             store: Arc::clone(&store),
@@ -296,6 +297,40 @@ fn accounts_of(
     })
 }
 
+/// What tells people of their accounts where no server runs around it: for a command, which drains it before it ends. Each notice is
+/// tried once; there is nobody to come back for it.
+pub fn messenger(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+) -> Result<(Arc<Dispatcher>, Arc<dyn Notifier>), BuildError> {
+    let mut config = config.clone();
+    // What a command prints is its own, and addresses in it are masked.
+    config.console.print = false;
+    let policies = config.policies()?;
+    let peppers = config.secrets.peppers(&config.data_dir, entropy.as_ref())?;
+    let senders = senders(&config, &policies, Arc::clone(&clock))?;
+    let tools = Tools {
+        store: Arc::new(MemoryStore::new(Arc::new(crate::audit::AuditLog))),
+        clock,
+        entropy,
+        renderer: Arc::new(renderer(&policies)?),
+        references: References::new(peppers, config.server.public_url.clone()),
+        inbox: None,
+        metrics: Arc::default(),
+        retry_wait: config.delivery.retry_wait.0,
+        patience: config.delivery.patience.0,
+        last_patience: config.delivery.timeout.0,
+        queue: config.delivery.queue,
+        failed: mpsc::unbounded_channel().0,
+    };
+    let providers = senders.accounts.iter().map(|account| account.provider.clone()).collect();
+    let dispatcher = Arc::new(Dispatcher::new(providers, senders.routes, tools));
+    let forgot = config.server.public_url.as_ref().map(|public_url| format!("{public_url}/forgot"));
+    let notifier = dispatcher.notices(policy_of_people(&config, &policies)?, forgot);
+    Ok((dispatcher, notifier))
+}
+
 /// Every kind of provider. Of accounts that the environment completes, the earlier are asked first.
 pub const KINDS: &[Kind] = &[
     twilio_provider::KIND,
@@ -316,6 +351,10 @@ pub fn check(config: &Config) -> Result<Senders, ConfigError> {
     let policies = config.policies()?;
     renderer(&policies)?;
     config.token_settings("")?;
+    if config.accounts()?.is_some() {
+        config.accounts.hashing()?;
+        config.accounts.brand.brand(&policy_of_people(config, &policies)?.brand)?;
+    }
     config.web_app.app()?;
     senders(config, &policies, Arc::new(SystemClock))
 }
@@ -334,8 +373,9 @@ pub fn renderer(policies: &[Arc<Policy>]) -> Result<Renderer, ConfigError> {
 }
 
 /// The rules of the service that accounts belong to.
-fn default_policy(policies: &[Arc<Policy>]) -> Result<Arc<Policy>, ConfigError> {
-    let found = policies.iter().find(|policy| *policy.service == *DEFAULT_SERVICE);
+fn policy_of_people(config: &Config, policies: &[Arc<Policy>]) -> Result<Arc<Policy>, ConfigError> {
+    let named = |name: &str| policies.iter().find(|policy| *policy.service == *name);
+    let found = named(&config.accounts.service).or_else(|| named(DEFAULT_SERVICE));
     found.cloned().ok_or_else(|| ConfigError::rule("service.default", "is missing"))
 }
 

@@ -30,7 +30,7 @@ pub enum Command {
         /// Credentials for Twilio's SDKs as well: an Account SID with its Auth Token, and an API key with its secret
         #[arg(long)]
         twilio: bool,
-        /// What it may do; repeat for more [default: everything]
+        /// What it may do; repeat for more [default: everything but accounts:read and accounts:write]
         #[arg(long, value_name = "SCOPE", value_parser = scope)]
         scope: Vec<Scope>,
         /// Print JSON
@@ -95,7 +95,7 @@ async fn create(
         let known = config.service.keys().cloned().collect::<Vec<_>>().join(", ");
         return Err(ConfigError::rule("--service", format!("\"{service}\" is not configured; there is {known}")).into());
     }
-    let scopes = if scopes.is_empty() { Scope::ALL.to_vec() } else { scopes.to_vec() };
+    let scopes = if scopes.is_empty() { Scope::USUAL.to_vec() } else { scopes.to_vec() };
     let made = clients.create(service, name, &scopes, &SystemEntropy, SystemClock.now()).await;
     Ok(made.context("the client could not be made")?)
 }

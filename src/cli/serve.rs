@@ -128,7 +128,7 @@ async fn first_key(config: &Config, app: &App) -> Result<Option<String>, Failure
     if !app.database.is_ready() || !clients.list().await.context("the clients cannot be read")?.is_empty() {
         return Ok(None);
     }
-    let made = clients.create(DEFAULT_SERVICE, "first run", &Scope::ALL, &SystemEntropy, SystemClock.now()).await;
+    let made = clients.create(DEFAULT_SERVICE, "first run", &Scope::USUAL, &SystemEntropy, SystemClock.now()).await;
     let (_, key) = made.context("the first client could not be made")?;
     write_private(&file, key.expose()).map_err(|error| anyhow!("cannot write {}: {error}", file.display()))?;
     Ok(Some(key.expose().clone()))

@@ -39,11 +39,20 @@ pub enum Scope {
     /// Make, change and remove services of its own, and their limits.
     #[serde(rename = "services:write")]
     Services,
+    /// See people's accounts and sessions.
+    #[serde(rename = "accounts:read")]
+    AccountsRead,
+    /// Switch accounts off and on, give roles, end sessions.
+    #[serde(rename = "accounts:write")]
+    AccountsWrite,
 }
 
 impl Scope {
-    /// Every scope: what a key gets when none is named.
-    pub const ALL: [Scope; 5] = [Scope::Write, Scope::Read, Scope::Release, Scope::Introspect, Scope::Services];
+    /// Every scope.
+    pub const ALL: [Scope; 7] =
+        [Scope::Write, Scope::Read, Scope::Release, Scope::Introspect, Scope::Services, Scope::AccountsRead, Scope::AccountsWrite];
+    /// What a key gets when none is named: nothing over people's accounts, which somebody has to want by name.
+    pub const USUAL: [Scope; 5] = [Scope::Write, Scope::Read, Scope::Release, Scope::Introspect, Scope::Services];
 
     /// The name as it appears outside.
     pub fn as_str(self) -> &'static str {
@@ -53,6 +62,8 @@ impl Scope {
             Scope::Release => "failures:release",
             Scope::Introspect => "tokens:introspect",
             Scope::Services => "services:write",
+            Scope::AccountsRead => "accounts:read",
+            Scope::AccountsWrite => "accounts:write",
         }
     }
 

@@ -30,6 +30,7 @@ pub fn frame() -> OpenApi {
             (name = "Verifications", description = "One code, from start to its end."),
             (name = "Sign-in", description = "People, from their registration to their session. In production: `[accounts] enabled`."),
             (name = "Account", description = "What people who are signed in do with their account."),
+            (name = "Accounts", description = "What operators do with people's accounts."),
             (name = "Operation", description = "For whoever helps people who are stuck."),
         ),
     )]

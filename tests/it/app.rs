@@ -215,6 +215,12 @@ impl TestApp {
         rows.iter().flat_map(|row| (0..row.len()).map(move |index| value(row, index) + "|")).collect()
     }
 
+    /// How many rows a table of accounts has.
+    pub fn count(&self, table: &str) -> usize {
+        let database = rusqlite::Connection::open(self.config.accounts_database()).expect("a database");
+        database.query_row(&format!("SELECT COUNT(*) FROM {table}"), [], |row| row.get(0)).expect("a number")
+    }
+
     /// Changes the tables of accounts behind the server's back.
     pub fn meddle(&self, sql: &str) {
         aside(async || own_database::tell(&self.database_url(), sql.to_owned()).await);

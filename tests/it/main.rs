@@ -41,12 +41,16 @@
 //! - [`twilio_verify`], [`startmessaging`]: providers that make the codes; [`messengers`]: WhatsApp and Telegram
 //! - [`twilio_services`], [`twilio_verifications`]: Twilio Verify's API (`./test twilio` lets the official SDKs walk through it)
 //! - [`prism`]: what we send to Twilio, against Twilio's own definitions (`./test prism`)
-//! - [`sign_in`], [`sign_in_walks`]: people and their sessions, at the services' own doors
-//! - [`login_pages`]: the pages that people sign in with
+//! - [`sign_in`], [`sign_in_walks`], [`other_walks`]: people and their sessions, at the services' own doors
+//! - [`login_pages`]: the pages that people sign in with; [`login_pages_attacks`]: what is tried at them
 //! - [`accounts_json`], [`accounts_sessions`], [`accounts_strangers`]: the same by the JSON API, and the Express and React
 //!   tutorial
+//! - [`access_tokens`]: whom tokens are for, and what they open
+//! - [`accounts_corners`]: two credentials at once, one channel only
+//! - [`operators`]: what operators do with people's accounts
 //! - [`attacks_sign_in`], [`attacks_factors`], [`attacks_sessions`]: what is tried on the way in; `docs/reference/attacks.md` has
 //!   the catalogue
+//! - [`statements`]: what a request costs the database
 //! - [`web_app`]: an app of the operator's own
 //! - [`snapshots`]: every JSON body, as it is
 //! - [`architecture`]: who may use what, read from the sources
@@ -67,6 +71,8 @@ mod twilio;
 mod upstream;
 mod wire;
 
+mod access_tokens;
+mod accounts_corners;
 mod accounts_json;
 mod accounts_sessions;
 mod accounts_strangers;
@@ -96,10 +102,13 @@ mod kill;
 mod lifecycle;
 mod listing;
 mod login_pages;
+mod login_pages_attacks;
 mod messengers;
 mod neighbours;
 mod not_me;
 mod notices;
+mod operators;
+mod other_walks;
 mod paths;
 mod prism;
 mod protocol;
@@ -114,6 +123,7 @@ mod slow;
 mod smtp;
 mod snapshots;
 mod startmessaging;
+mod statements;
 mod stop;
 mod texts;
 mod tls;

@@ -3,13 +3,16 @@
 
 mod account;
 mod browser;
+mod current;
 mod event;
 mod factor;
 mod flow;
 mod identifier;
+mod operator;
 mod session;
 
 pub use account::{NewAccount, NewPassword, Registering};
+pub use current::{Found, SessionKey};
 pub use event::NewEvent;
 pub use factor::{FactorRow, NewFactor};
 pub use flow::Flow;
@@ -34,7 +37,7 @@ impl AccountTables {
         AccountTables { database }
     }
 
-    /// Removes what has ended (flows, sessions, browsers), and events from before `kept_since`.
+    /// Removes what has ended (flows, sessions, browsers, accounts that nobody ever signed in to), and events from before `kept_since`.
     pub async fn sweep(&self, now: Timestamp, kept_since: Timestamp) -> Result<(), DataError> {
         let database = &self.database;
         for sql in [
@@ -42,6 +45,8 @@ impl AccountTables {
             "DELETE FROM session WHERE expires_at <= ? OR seen_at + idle <= ?",
             "DELETE FROM refresh_token WHERE expires_at <= ?",
             "DELETE FROM browser WHERE expires_at <= ?",
+            "DELETE FROM account WHERE unproven_until <= ? \
+             AND NOT EXISTS (SELECT 1 FROM identifier i WHERE i.account_id = account.id AND i.proven_at IS NOT NULL)",
         ] {
             let query = (0..sql.matches('?').count()).fold(statement(sql), |query, _| query.bind(now.0));
             query.execute(database).await?;
@@ -71,4 +76,79 @@ async fn lock_account(change: &mut Change, account: AccountId) -> Result<bool, D
 /// An id as it stands in a row. What is none, which only a hand in the database can have put there, names nothing.
 fn uuid(text: &str) -> Uuid {
     Uuid::try_parse(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::model::IdentifierKind;
+    use crate::db::database::testing::OwnDatabase;
+
+    const NOW: Timestamp = Timestamp(1_767_225_600_000);
+
+    fn id(number: u128) -> Uuid {
+        Uuid::from_u128(number)
+    }
+
+    fn event(number: u128) -> NewEvent {
+        NewEvent { id: id(number), account: None, at: NOW, kind: "account.test", address: String::new(), detail: String::new() }
+    }
+
+    fn person(number: u128, values: &[&str]) -> NewAccount {
+        let identifiers = (1..).zip(values).map(|(place, value)| (id(number * 10 + place), IdentifierKind::Email, (*value).to_owned()));
+        let (full_name, locale) = (String::new(), "en".to_owned());
+        NewAccount { id: id(number), full_name, locale, password: None, identifiers: identifiers.collect() }
+    }
+
+    /// A43: of many who register the same at once one has it, on every database.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_many_registrations_one_is_made() {
+        let own = OwnDatabase::new().await;
+        let tables = AccountTables::new(Database::own(&own).await);
+        let register = async |number: u128| {
+            let values = if number.is_multiple_of(2) { ["a@example.com", "b@example.com"] } else { ["b@example.com", "a@example.com"] };
+            tables.register(&person(number, &values), Timestamp(0), NOW, &event(number)).await.expect("answered")
+        };
+        let made = futures_util::future::join_all((1..=20).map(register)).await;
+        assert_eq!(made.iter().filter(|made| **made == Registering::Made).count(), 1, "{made:?}");
+    }
+
+    /// Of two proven addresses that are removed at once one stays.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_last_proven_address_stays() {
+        let own = OwnDatabase::new().await;
+        let tables = AccountTables::new(Database::own(&own).await);
+        for number in 1..=10_u128 {
+            let values = [format!("a{number}@example.com"), format!("b{number}@example.com")];
+            let person = person(number, &[&values[0], &values[1]]);
+            tables.register(&person, Timestamp(0), NOW, &event(number * 100)).await.expect("registered");
+            for (place, (identifier, ..)) in (1..).zip(&person.identifiers) {
+                let proving = tables.prove(id(number), *identifier, NOW, &event(number * 100 + place)).await;
+                assert_eq!(proving.expect("proven"), Proving::Owned);
+            }
+            let remove = async |place: usize| {
+                let event = event(number * 100 + 50 + place as u128);
+                tables.remove_identifier(id(number), person.identifiers[place].0, &event).await.expect("answered")
+            };
+            let (one, other) = tokio::join!(remove(0), remove(1));
+            assert!(one != other, "{one} {other}");
+        }
+    }
+
+    /// A43: of many who prove the same at once one owns it, and the claims of the others are gone.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_many_proofs_one_owns() {
+        let own = OwnDatabase::new().await;
+        let tables = AccountTables::new(Database::own(&own).await);
+        for number in 1..=10_u128 {
+            // Each claim is too old to keep the next one out.
+            let made = tables.register(&person(number, &["a@example.com"]), NOW, NOW, &event(number)).await;
+            assert_eq!(made.expect("registered"), Registering::Made);
+        }
+        let prove = async |number: u128| tables.prove(id(number), id(number * 10 + 1), NOW, &event(number + 100)).await.expect("answered");
+        let proven = futures_util::future::join_all((1..=10).map(prove)).await;
+        assert_eq!(proven.iter().filter(|proving| **proving == Proving::Owned).count(), 1, "{proven:?}");
+        let (left,): (i64,) = statement("SELECT COUNT(*) FROM identifier").fetch_one(tables.database()).await.expect("a count");
+        assert_eq!(left, 1);
+    }
 }

@@ -66,3 +66,40 @@ fn mark(embedded: &Path) -> rusqlite::Result<()> {
     connection.busy_timeout(crate::db::BUSY_TIMEOUT)?;
     connection.execute_batch(&format!("CREATE TABLE IF NOT EXISTS {MARK} (at INTEGER) STRICT"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::client::Clients;
+    use crate::db::database::testing::OwnDatabase;
+    use crate::db::database::{Place, Settings};
+    use crate::db::{Synchronous, migrate};
+
+    /// Clients of an older version keep their keys; one that was revoked since does not come back with another database.
+    #[tokio::test]
+    async fn clients_are_taken_over_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let embedded = directory.path().join("countersign.db");
+        migrate(&embedded).expect("an older file");
+        let old = Connection::open(&embedded).expect("a file");
+        let insert =
+            "INSERT INTO client (id, service, name, key_prefix, key_hash, scopes, created_at) VALUES (?1, 'default', 'old', ?2, ?3, ?4, 5)";
+        let key = format!("csk_0123456789ab_{}", "x".repeat(43));
+        let hash: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(key.as_bytes()).into();
+        old.execute(insert, rusqlite::params![[7_u8; 16], "0123456789ab", hash, "verifications:read"]).expect("a client");
+        let own = OwnDatabase::new().await;
+        let settings = |own: &OwnDatabase| {
+            let place = Place::parse(&own.url, Synchronous::Normal).expect("a URL");
+            Settings { embedded: Some(embedded.clone()), ..Settings::new(place) }
+        };
+        for _ in 0..2 {
+            let database = Database::open(settings(&own)).await.expect("opens");
+            let clients = Clients::new(database);
+            let found = clients.by_prefix("0123456789ab").await.expect("asked").expect("taken over");
+            assert!(found.has_key(&key) && found.client.scopes == [Scope::Read] && found.client.created_at == Timestamp(5));
+        }
+        let another = OwnDatabase::new().await;
+        let database = Database::open(settings(&another)).await.expect("opens");
+        assert_eq!(Clients::new(database).list().await.expect("asked"), []);
+    }
+}

@@ -21,7 +21,7 @@ macro_rules! steps {
 }
 
 /// In the order in which they are applied. The number that a name begins with is its version.
-const STEPS: &[Step] = steps!["0001_accounts", "0002_clients", "0004_services"];
+const STEPS: &[Step] = steps!["0001_accounts", "0002_clients", "0004_services", "0007_unproven_accounts"];
 
 /// Where it is written down what was applied.
 const TABLE: &str = "_sqlx_migrations";
@@ -59,6 +59,11 @@ pub(super) fn run(mut connection: AnyConnection, dialect: Dialect) -> BoxFuture<
         Ok(connection.close().await?)
     };
     Box::pin(work)
+}
+
+/// Every migration, of a database that is not there yet.
+pub(super) fn none_applied() -> Vec<crate::db::Migration> {
+    STEPS.iter().map(|(name, _)| crate::db::Migration { name, applied: false }).collect()
 }
 
 /// Every migration, and whether the database has it.

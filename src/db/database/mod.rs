@@ -101,6 +101,12 @@ impl Database {
 
     /// Every migration, and whether the database has it. Changes nothing.
     pub async fn migrations(settings: Settings) -> Result<Vec<Migration>, DataError> {
+        // Looking makes no file.
+        if let Place::File(file, _) = &settings.place
+            && !file.exists()
+        {
+            return Ok(migrations::none_applied());
+        }
         let database = Database::unprepared(settings)?;
         let mut connection = database.connection().await?;
         let status = migrations::status(&mut connection).await?;
@@ -281,6 +287,56 @@ mod tests {
             assert_eq!(count(&database).await, round + 1);
             database.close().await;
         }
+    }
+
+    /// OPS: ten servers that start at once on an empty database all start.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn ten_migrate_at_once() {
+        let own = OwnDatabase::new().await;
+        let opened = futures_util::future::join_all((0..10).map(|_| Database::own(&own))).await;
+        assert_eq!(count(&opened[9]).await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_newer_database_is_refused() {
+        let own = OwnDatabase::new().await;
+        let database = Database::own(&own).await;
+        let later =
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', TRUE, 'x', 0)";
+        statement(later).execute(&database).await.expect("a later one");
+        let settings = Settings::new(Place::parse(&own.url, Synchronous::Normal).expect("a URL"));
+        assert_eq!(Database::open(settings.clone()).await.expect_err("newer").reason(), Reason::Newer);
+        assert_eq!(Database::migrations(settings).await.expect_err("newer").reason(), Reason::Newer);
+    }
+
+    /// LOG-02: what a database says of a value does not reach logs.
+    #[tokio::test]
+    async fn errors_repeat_no_values() {
+        let own = OwnDatabase::new().await;
+        let database = Database::own(&own).await;
+        let event = || statement(EVENT).bind("+4915112345678").bind(None::<String>).bind(1).execute(&database);
+        event().await.expect("a row");
+        let error = event().await.expect_err("there already");
+        assert_eq!(error.reason(), Reason::Constraint);
+        assert!(!format!("{error} {error:?}").contains("4915112345678"), "{error} {error:?}");
+    }
+
+    /// A lock on a name is held until the change ends, and what was locked by another is waited for.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn names_are_locked_one_at_a_time() {
+        let own = OwnDatabase::new().await;
+        let database = Database::own(&own).await;
+        let raise = async || {
+            let mut change = database.change().await.expect("a change");
+            change.lock(&["b", "a"]).await.expect("locked");
+            let (count,): (i64,) = statement("SELECT COUNT(*) FROM account_event").fetch_one(&mut change).await.expect("a count");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let event = statement(EVENT).bind(count.to_string()).bind(None::<String>).bind(count);
+            event.execute(&mut change).await.expect("a number of its own");
+            change.commit().await.expect("a commit");
+        };
+        futures_util::future::join_all((0..12).map(|_| raise())).await;
+        assert_eq!(count(&database).await, 12);
     }
 
     #[tokio::test]
