@@ -41,7 +41,7 @@ impl Accounts {
     /// whoever was named would be one that opens that service.
     pub fn audience(&self, wanted: Option<&str>) -> Result<&str, InvalidField> {
         let found = self.tokens.settings().audience(wanted);
-        found.ok_or_else(|| InvalidField { field: "audience", rule: "must be one that is configured here".into() })
+        found.ok_or_else(|| InvalidField::new("audience", "must be one that is configured here"))
     }
 
     /// The proven mail address. Clients that share a secret with us know people by the one that they registered with (R4): where

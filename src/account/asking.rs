@@ -10,7 +10,7 @@ use crate::db::accounts::Flow;
 use crate::verification::destination::Destination;
 use crate::verification::engine::Started;
 use crate::verification::model::{Channel, Status};
-use crate::verification::request::{Extras, StartRequest};
+use crate::verification::request::StartRequest;
 use crate::verification::store::Snapshot;
 
 impl Accounts {
@@ -162,8 +162,7 @@ impl Accounts {
             locale: Some(account.locale.to_string()),
             code: None,
             subject: is_known.then(|| account.id.to_string()),
-            metadata: Default::default(),
-            extras: Extras::default(),
+            ..StartRequest::default()
         };
         Ok(match self.engine.start(&caller, request, false).await? {
             Started::Sending(snapshot) => Ok(Box::new(snapshot)),

@@ -67,7 +67,7 @@ impl Change {
         let Some(mut roles) = roles else { return Ok(Change { active, roles: None }) };
         if roles.len() > ROLES_MAX || !roles.iter().all(is_role) {
             let rule = format!("must be at most {ROLES_MAX} names of 1 to {ROLE_MAX} letters, digits, _ . : -");
-            return Err(InvalidField { field: "roles", rule });
+            return Err(InvalidField::new("roles", rule));
         }
         roles.sort();
         roles.dedup();

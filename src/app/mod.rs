@@ -36,6 +36,8 @@ use crate::delivery::text::Renderer;
 use crate::delivery::{
     bird, plivo, smtp, startmessaging, telegram, telnyx, twilio as twilio_provider, twilio_verify, vonage, webhook, whatsapp,
 };
+use crate::http::camara::CamaraFace;
+use crate::http::client_token::ClientTokens;
 use crate::http::keys::Keys;
 use crate::http::login::pages::handlers::LoginPages;
 use crate::http::login::pages::texts::Catalogue;
@@ -46,6 +48,7 @@ use crate::verification::Engine;
 use crate::verification::destination::Country;
 use crate::verification::limit::SendRule;
 use crate::verification::model::Channel;
+use crate::verification::newest::Turns;
 use crate::verification::policy::{DEFAULT_SERVICE, Policy};
 use crate::verification::store::memory::MemoryStore;
 use crate::verification::store::sqlite::OpenError;
@@ -90,6 +93,8 @@ pub struct App {
     pub twilio: Option<Arc<Face>>,
     /// Whether the tutorials' routes exist.
     pub tutorial_api: bool,
+    /// CAMARA's API; none where there is none.
+    pub camara: Option<CamaraFace>,
     /// Path and files of the operator's own app.
     pub web_app: Option<(String, PathBuf)>,
     /// Whose `X-Forwarded-For` is believed.
@@ -195,6 +200,7 @@ impl App {
                 .filter_map(|(to, code)| Some((to.clone(), Code::parse(code.expose()).ok()?)))
                 .collect::<HashMap<_, _>>(),
             metrics: Arc::clone(&metrics),
+            turns: Turns::default(),
             wait_max: config.delivery.wait.0.min(config.server.request_timeout.0 * 4 / 5),
         });
         let public_url = config.server.public_url.clone().unwrap_or(public_url);
@@ -216,6 +222,10 @@ impl App {
             _ => None,
         };
         let twilio_face = twilio::face(config, &database, Arc::clone(&clock));
+        let camara = config.camara_api().then(|| CamaraFace {
+            versions: config.camara.versions.clone(),
+            tokens: ClientTokens::new(engine.peppers.clone(), Arc::clone(&clock), config.camara.token_life.0),
+        });
         let app = Arc::new(App {
             engine,
             accounts,
@@ -227,6 +237,7 @@ impl App {
             web_app: config.web_app.app()?,
             twilio: twilio_face,
             tutorial_api: config.tutorial_api(),
+            camara,
             trusted_proxies: config.server.trusted_proxies.iter().map(|proxy| proxy.0).collect(),
             public_url,
             request_timeout: config.server.request_timeout.0,

@@ -30,7 +30,7 @@ pub enum Command {
         /// Credentials for Twilio's SDKs as well: an Account SID with its Auth Token, and an API key with its secret
         #[arg(long)]
         twilio: bool,
-        /// What it may do; repeat for more [default: everything but accounts:read and accounts:write]
+        /// What it may do; repeat for more [default: the four of the server's own API; see docs/reference/cli.md]
         #[arg(long, value_name = "SCOPE", value_parser = scope)]
         scope: Vec<Scope>,
         /// Print JSON
@@ -73,7 +73,12 @@ async fn run_on(config: &Config, database: &Database, command: &Command) -> Resu
     let clients = &Clients::new(database.clone());
     match command {
         Command::Create { name, service, twilio, scope, json } => {
-            let (client, key) = create(config, clients, name, service, scope).await?;
+            let mut scopes = scope.clone();
+            if scopes.is_empty() {
+                scopes.extend(Scope::USUAL);
+                scopes.extend(twilio.then_some(Scope::Services));
+            }
+            let (client, key) = create(config, clients, name, service, &scopes).await?;
             match twilio {
                 true => twilio_credentials(config, database, &client, &key, *json).await,
                 false => Ok(shown_once(&client, &key, *json)),
@@ -95,8 +100,7 @@ async fn create(
         let known = config.service.keys().cloned().collect::<Vec<_>>().join(", ");
         return Err(ConfigError::rule("--service", format!("\"{service}\" is not configured; there is {known}")).into());
     }
-    let scopes = if scopes.is_empty() { Scope::USUAL.to_vec() } else { scopes.to_vec() };
-    let made = clients.create(service, name, &scopes, &SystemEntropy, SystemClock.now()).await;
+    let made = clients.create(service, name, scopes, &SystemEntropy, SystemClock.now()).await;
     Ok(made.context("the client could not be made")?)
 }
 

@@ -4,6 +4,7 @@
 //! gets a checked [`crate::verification::policy::Policy`] and never a section of this.
 
 mod accounts;
+mod camara;
 mod database;
 mod delivery;
 mod secrets;
@@ -30,6 +31,7 @@ use crate::verification::Destination;
 use crate::verification::policy::{DEFAULT_SERVICE, Policy};
 
 pub use accounts::{AccountLimitsConfig, AccountsConfig};
+pub use camara::CamaraConfig;
 pub use database::DatabaseConfig;
 pub use delivery::{DeliveryConfig, ProviderSection, RouteConfig};
 pub use secrets::{PEPPER_FILE, SecretsConfig};
@@ -124,6 +126,8 @@ pub struct Config {
     pub tutorial: TutorialConfig,
     /// Twilio Verify's API.
     pub twilio_face: TwilioFaceConfig,
+    /// CAMARA's API.
+    pub camara: CamaraConfig,
     /// People.
     pub accounts: AccountsConfig,
     /// An app of the operator's own.
@@ -309,6 +313,11 @@ impl Config {
         self.is_on(self.tutorial.api)
     }
 
+    /// Whether CAMARA's API exists.
+    pub fn camara_api(&self) -> bool {
+        self.is_on(self.camara.api)
+    }
+
     /// The rules of accounts; none where there are no accounts.
     pub fn accounts(&self) -> Result<Option<AccountSettings>, ConfigError> {
         let services: Vec<_> = self.service.keys().map(String::as_str).collect();
@@ -385,6 +394,7 @@ impl Config {
         self.accounts()?;
         self.accounts.hashing()?;
         self.token_settings("")?;
+        self.camara.check()?;
         self.web_app.check()?;
         self.policies().map(drop)
     }

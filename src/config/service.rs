@@ -65,6 +65,8 @@ pub struct ServiceConfig {
     pub rearm: bool,
     /// The caller may choose the code.
     pub custom_code: bool,
+    /// The caller may word text messages.
+    pub caller_wording: bool,
     /// ISO 3166 codes, or "*".
     pub countries: Vec<String>,
     /// Region of national spellings.
@@ -171,6 +173,7 @@ impl ServiceConfig {
             rearm: self.rearm,
             custom_code: self.custom_code,
             custom_brand: false,
+            caller_wording: self.caller_wording,
             countries: self.countries(mode).map_err(|rule| ConfigError::rule(key("countries"), rule))?,
             default_region: self.region().map_err(|rule| ConfigError::rule(key("default_region"), rule))?,
             locale: crate::verification::request::locale(Some(self.locale.clone()), &"".into())

@@ -45,14 +45,26 @@ pub enum Scope {
     /// Switch accounts off and on, give roles, end sessions.
     #[serde(rename = "accounts:write")]
     AccountsWrite,
+    /// Send and validate codes by CAMARA's one-time-password-sms.
+    #[serde(rename = "one-time-password-sms:send-validate")]
+    OneTimePasswordSms,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Scope; 7] =
-        [Scope::Write, Scope::Read, Scope::Release, Scope::Introspect, Scope::Services, Scope::AccountsRead, Scope::AccountsWrite];
-    /// What a key gets when none is named: nothing over people's accounts, which somebody has to want by name.
-    pub const USUAL: [Scope; 5] = [Scope::Write, Scope::Read, Scope::Release, Scope::Introspect, Scope::Services];
+    pub const ALL: [Scope; 8] = [
+        Scope::Write,
+        Scope::Read,
+        Scope::Release,
+        Scope::Introspect,
+        Scope::Services,
+        Scope::AccountsRead,
+        Scope::AccountsWrite,
+        Scope::OneTimePasswordSms,
+    ];
+    /// What a key gets when none is named: the server's own API, without people's accounts. Those, and another face's scope, somebody
+    /// has to want by name.
+    pub const USUAL: [Scope; 4] = [Scope::Write, Scope::Read, Scope::Release, Scope::Introspect];
 
     /// The name as it appears outside.
     pub fn as_str(self) -> &'static str {
@@ -64,6 +76,7 @@ impl Scope {
             Scope::Services => "services:write",
             Scope::AccountsRead => "accounts:read",
             Scope::AccountsWrite => "accounts:write",
+            Scope::OneTimePasswordSms => "one-time-password-sms:send-validate",
         }
     }
 

@@ -38,7 +38,10 @@ pub fn frame() -> OpenApi {
 
     let mut openapi = Frame::openapi();
     let mut scheme = Http::new(HttpAuthScheme::Bearer);
-    scheme.description = Some("A client's key (`csk_…`), from `countersign client create`.".into());
+    scheme.description = Some(
+        "A client's key (`csk_…`), from `countersign client create`; or an access token that `POST /oauth2/token` gave for it, where that is switched on."
+            .into(),
+    );
     let components = openapi.components.get_or_insert_default();
     components.add_security_scheme("client_key", SecurityScheme::Http(scheme));
     let mut scheme = Http::new(HttpAuthScheme::Bearer);

@@ -14,10 +14,11 @@ use tokio::sync::oneshot;
 use crate::clock::{Clock, Timestamp};
 use crate::secret::{Code, Entropy, Pepper, Peppers, Tag};
 use crate::telemetry::Metrics;
-use crate::verification::courier::{CodeMaker, Courier, Parcel, ProviderVerdict, QueueFull};
+use crate::verification::courier::{CodeMaker, Courier, Objection, Parcel, ProviderVerdict, QueueFull};
 use crate::verification::destination::{Country, Destination};
 use crate::verification::limit::{LimitName, Limited, SendRule};
 use crate::verification::model::{Channel, CodeBy, Delivery, Event, EventKind, Status, Verification, VerificationId, failures_key};
+use crate::verification::newest::Turns;
 use crate::verification::policies::Policies;
 use crate::verification::policy::Policy;
 use crate::verification::prepare::{ip_key, rate};
@@ -26,6 +27,7 @@ use crate::verification::store::{
     Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Receipt, ReceiptState, Sending, Snapshot, Store,
     StoreError, Target, Undelivered,
 };
+use crate::verification::wording::{self, Wording};
 
 /// What the timeline says of a verification that its receiver called off.
 const DISOWNED: &str = "by the link in the message: not asked for";
@@ -50,6 +52,8 @@ pub struct Engine {
     pub test_destinations: HashMap<String, Code>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Of starts that end the codes before them.
+    pub turns: Turns,
     /// Longest wait for a provider's answer, where the caller wants to wait for it. Shorter than a request may take.
     pub wait_max: Duration,
 }
@@ -100,12 +104,17 @@ impl Engine {
             Err(invalid) => return Ok(Started::Invalid(invalid)),
         };
         let now = self.clock.now();
+        let wording = match wording::allowed(&policy, request.wording.as_deref()) {
+            Err(invalid) => return Ok(Started::Invalid(invalid)),
+            Ok(wording) => wording,
+        };
+        let supersedes = request.supersedes;
         match self.prepare(&policy, caller, request, now) {
             Err(invalid) => Ok(Started::Invalid(invalid)),
             Ok((start, code)) => {
                 let id = start.verification.id;
-                let sending = self.store.start(start).await?;
-                self.sending(sending, id, code, &policy, wait).await
+                let sending = if supersedes { self.start_newest(caller, start).await? } else { self.store.start(start).await? };
+                self.sending(sending, id, code, wording, &policy, wait).await
             }
         }
     }
@@ -129,7 +138,7 @@ impl Engine {
                 Err(invalid) => return Ok(Started::Invalid(invalid)),
                 Ok((resend, code)) => match self.store.resend(resend).await? {
                     Sending::Moved => {}
-                    sending => return self.sending(sending, id, code, &policy, wait).await,
+                    sending => return self.sending(sending, id, code, None, &policy, wait).await,
                 },
             }
         }
@@ -197,6 +206,16 @@ impl Engine {
         Ok((verdict, counted))
     }
 
+    /// Judges what somebody typed, where that need not be a code. What can be none matches nothing and is not counted, and its
+    /// answer tells no more than where the verification stands.
+    pub async fn check_text(&self, caller: &Caller, id: VerificationId, purpose: &'static str, text: &str) -> Result<Verdict, StoreError> {
+        if let Ok(code) = Code::parse(text) {
+            return self.check(caller, Which::IdFor { id, purpose }, &code).await;
+        }
+        let found = self.store.get(&caller.service, id).await?.filter(|(verification, _)| *verification.purpose == *purpose);
+        Ok(found.map_or(Verdict::NotFound, |(verification, _)| Verdict::Judged(standing(&verification, self.clock.now()))))
+    }
+
     /// Calls a pending verification off. The snapshot tells where it stands then.
     pub async fn cancel(&self, caller: &Caller, id: VerificationId) -> Result<Option<Snapshot>, StoreError> {
         match self.call_off(caller, id, None).await? {
@@ -210,7 +229,12 @@ impl Engine {
         self.call_off(caller, id, Some(DISOWNED)).await
     }
 
-    async fn call_off(&self, caller: &Caller, id: VerificationId, detail: Option<&'static str>) -> Result<CancelOutcome, StoreError> {
+    pub(super) async fn call_off(
+        &self,
+        caller: &Caller,
+        id: VerificationId,
+        detail: Option<&'static str>,
+    ) -> Result<CancelOutcome, StoreError> {
         let outcome = self.store.cancel(&caller.service, id, caller.origin(), detail, self.clock.now()).await?;
         if let CancelOutcome::Canceled(verification) = &outcome
             && verification.code_by == CodeBy::Provider
@@ -286,7 +310,7 @@ impl Engine {
                 None if verification.code_by != CodeBy::Provider => {
                     self.give_up(&verification, "the caller's own code was lost in a restart").await;
                 }
-                code => self.dispatch(verification, code, &policy, None).await,
+                code => self.dispatch(verification, code, None, &policy, None).await,
             }
         }
         Ok(count)
@@ -335,7 +359,7 @@ impl Engine {
         match self.store.resend(self.prepare_fallback(&policy, &verification, channel, now)).await {
             Ok(Sending::Queued(verification, _)) => {
                 tracing::info!(verification = %id, %failed, next = %channel, "the message goes on another channel");
-                self.dispatch(*verification, Some(code), &policy, None).await;
+                self.dispatch(*verification, Some(code), None, &policy, None).await;
             }
             // Ended, limited, or sent again by the caller in the meantime: nothing to do.
             Ok(_) => {}
@@ -350,7 +374,7 @@ impl Engine {
             let country = if trimmed.contains('@') { None } else { Country::parse("ZZ") };
             return Ok(Destination::from_canonical(trimmed.to_owned(), country));
         }
-        Destination::parse(input, policy.default_region).map_err(|error| InvalidField::new("to", error.to_string()))
+        Destination::parse(input, policy.default_region).map_err(|error| InvalidField::new("to", error.to_string()).kind(error.kind()))
     }
 
     /// The rules of a service as far as they are known here: those of configured services always are.
@@ -364,6 +388,7 @@ impl Engine {
         sending: Sending,
         id: VerificationId,
         code: Option<Code>,
+        wording: Option<Wording>,
         policy: &Arc<Policy>,
         wait: bool,
     ) -> Result<Started, StoreError> {
@@ -376,7 +401,7 @@ impl Engine {
                 if code.is_none() && verification.code_by != CodeBy::Provider {
                     self.give_up(&verification, "its code was made under a pepper that is gone").await;
                 } else {
-                    self.dispatch(*verification, code, policy, noted).await;
+                    self.dispatch(*verification, code, wording, policy, noted).await;
                 }
                 Started::Sending(self.awaited(&service, id, hears).await?.unwrap_or(snapshot))
             }
@@ -395,16 +420,24 @@ impl Engine {
         &self,
         service: &str,
         id: VerificationId,
-        hears: Option<oneshot::Receiver<()>>,
+        hears: Option<oneshot::Receiver<Option<Objection>>>,
     ) -> Result<Option<Snapshot>, StoreError> {
         let Some(hears) = hears else { return Ok(None) };
         // An error means that the message was given up, which is noted as well.
-        let _ = tokio::time::timeout(self.wait_max, hears).await;
-        Ok(self.get(service, id).await?.map(|(_, snapshot)| snapshot))
+        let heard = tokio::time::timeout(self.wait_max, hears).await;
+        let objection = heard.ok().and_then(Result::ok).flatten();
+        Ok(self.get(service, id).await?.map(|(_, snapshot)| Snapshot { objection, ..snapshot }))
     }
 
-    async fn dispatch(&self, verification: Verification, code: Option<Code>, policy: &Arc<Policy>, noted: Option<oneshot::Sender<()>>) {
-        let parcel = Parcel { verification, code, policy: Arc::clone(policy), noted };
+    async fn dispatch(
+        &self,
+        verification: Verification,
+        code: Option<Code>,
+        wording: Option<Wording>,
+        policy: &Arc<Policy>,
+        noted: Option<oneshot::Sender<Option<Objection>>>,
+    ) {
+        let parcel = Parcel { verification, code, policy: Arc::clone(policy), wording, noted };
         if let Err(QueueFull(parcel)) = self.courier.dispatch(parcel) {
             self.give_up(&parcel.verification, "too many messages are waiting").await;
         }

@@ -18,6 +18,7 @@ pub mod destination;
 pub mod engine;
 pub mod limit;
 pub mod model;
+pub mod newest;
 pub mod policies;
 pub mod policy;
 pub mod prepare;
@@ -27,6 +28,7 @@ pub mod sharded;
 pub mod store;
 pub mod template;
 pub mod vouch;
+pub mod wording;
 
 pub use destination::Destination;
 pub use engine::Engine;

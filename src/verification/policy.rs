@@ -50,6 +50,8 @@ pub struct Policy {
     pub custom_code: bool,
     /// The caller may choose what people read as the brand of one message.
     pub custom_brand: bool,
+    /// The caller may word text messages (OTP-11).
+    pub caller_wording: bool,
     /// Countries that may be sent to; `None`: every one.
     pub countries: Option<Vec<Country>>,
     /// Region of numbers without a country code.

@@ -21,12 +21,33 @@ pub struct InvalidField {
     pub field: &'static str,
     /// The rule.
     pub rule: String,
+    /// What kind of rule it is, for faces that tell kinds apart.
+    pub kind: InvalidKind,
+}
+
+/// What kind of rule a field breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InvalidKind {
+    /// How it is written.
+    #[default]
+    Form,
+    /// It is written well, and no number of any country's plan.
+    NoSuchNumber,
+    /// A number that codes are never sent to.
+    RefusedNumber,
+    /// A number that the service, or its providers, do not send to.
+    NotServed,
 }
 
 impl InvalidField {
     /// A broken rule.
     pub fn new(field: &'static str, rule: impl Into<String>) -> InvalidField {
-        InvalidField { field, rule: rule.into() }
+        InvalidField { field, rule: rule.into(), kind: InvalidKind::Form }
+    }
+
+    /// Of another kind than its form.
+    pub fn kind(self, kind: InvalidKind) -> InvalidField {
+        InvalidField { kind, ..self }
     }
 }
 
@@ -51,7 +72,7 @@ impl Caller {
 }
 
 /// Send a code.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct StartRequest {
     /// Any spelling of a phone number or a mail address.
     pub to: String,
@@ -69,6 +90,10 @@ pub struct StartRequest {
     pub metadata: Metadata,
     /// What few callers ask for.
     pub extras: Extras,
+    /// The caller's own words for a text message, with `{{code}}` in them; used where the service allows that (OTP-11).
+    pub wording: Option<String>,
+    /// One code at a time: this one ends those before it of the same service, purpose and destination.
+    pub supersedes: bool,
 }
 
 /// What few callers ask for with a start.

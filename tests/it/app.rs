@@ -217,8 +217,12 @@ impl TestApp {
 
     /// How many rows a table of accounts has.
     pub fn count(&self, table: &str) -> usize {
-        let database = rusqlite::Connection::open(self.config.accounts_database()).expect("a database");
-        database.query_row(&format!("SELECT COUNT(*) FROM {table}"), [], |row| row.get(0)).expect("a number")
+        let count: i64 = aside(async || {
+            let mut connection = own_database::connect(&self.database_url()).await;
+            let row = sqlx::query(AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"))).fetch_one(&mut connection).await;
+            row.expect("a table").get(0)
+        });
+        usize::try_from(count).expect("a number")
     }
 
     /// Changes the tables of accounts behind the server's back.

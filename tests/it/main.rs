@@ -52,6 +52,7 @@
 //!   the catalogue
 //! - [`statements`]: what a request costs the database
 //! - [`web_app`]: an app of the operator's own
+//! - [`camara`]: a standard's API, and access tokens of clients; [`doors`]: all doors count in one place (ATT-06)
 //! - [`snapshots`]: every JSON body, as it is
 //! - [`architecture`]: who may use what, read from the sources
 
@@ -83,11 +84,13 @@ mod attacks_sessions;
 mod attacks_sign_in;
 mod auth;
 mod binding;
+mod camara;
 mod cli;
 mod configuration;
 mod delivery;
 mod destination_limits;
 mod dev_provider;
+mod doors;
 mod environment;
 mod examples;
 mod failures;

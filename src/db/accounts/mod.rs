@@ -97,7 +97,7 @@ mod tests {
     fn person(number: u128, values: &[&str]) -> NewAccount {
         let identifiers = (1..).zip(values).map(|(place, value)| (id(number * 10 + place), IdentifierKind::Email, (*value).to_owned()));
         let (full_name, locale) = (String::new(), "en".to_owned());
-        NewAccount { id: id(number), full_name, locale, password: None, identifiers: identifiers.collect() }
+        NewAccount { id: id(number), full_name, locale, password: None, identifiers: identifiers.collect(), unproven_until: None }
     }
 
     /// A43: of many who register the same at once one has it, on every database.

@@ -56,6 +56,7 @@ pub async fn start(app: &App, within: &Within, form: &Fields) -> Result<StartReq
         subject: None,
         metadata: form.map("Tags")?,
         extras: Extras { brand: given(form, "CustomFriendlyName"), app_hash, own_limits },
+        ..StartRequest::default()
     })
 }
 
