@@ -1,6 +1,7 @@
 //! Configuration in, application out: the only place that names concrete stores and providers.
 
 pub mod stores;
+mod twilio;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -32,12 +33,15 @@ use crate::delivery::provider::{Family, Kind, Provider};
 use crate::delivery::receipt::References;
 use crate::delivery::route::{Route, Routes};
 use crate::delivery::text::Renderer;
-use crate::delivery::{bird, plivo, smtp, startmessaging, telegram, telnyx, twilio, twilio_verify, vonage, webhook, whatsapp};
+use crate::delivery::{
+    bird, plivo, smtp, startmessaging, telegram, telnyx, twilio as twilio_provider, twilio_verify, vonage, webhook, whatsapp,
+};
 use crate::http::camara::CamaraFace;
 use crate::http::client_token::ClientTokens;
 use crate::http::keys::Keys;
 use crate::http::login::pages::handlers::LoginPages;
 use crate::http::login::pages::texts::Catalogue;
+use crate::http::twilio::Face;
 use crate::secret::{Code, Entropy};
 use crate::telemetry::Metrics;
 use crate::verification::Engine;
@@ -86,6 +90,8 @@ pub struct App {
     pub inbox: Option<Arc<Inbox>>,
     /// Other origins whose pages may call the JSON API of accounts.
     pub origins: Vec<String>,
+    /// Twilio Verify's API; none where it is not served.
+    pub twilio: Option<Arc<Face>>,
     /// Whether the tutorials' routes exist.
     pub tutorial_api: bool,
     /// CAMARA's API; none where there is none.
@@ -183,8 +189,8 @@ impl App {
             queue: config.delivery.queue,
             failed,
         };
-        let providers = senders.accounts.iter().map(|account| account.provider.clone()).collect();
-        let dispatcher = Arc::new(Dispatcher::new(providers, senders.routes.clone(), tools));
+        let providers: Vec<_> = senders.accounts.iter().map(|account| account.provider.clone()).collect();
+        let dispatcher = Arc::new(Dispatcher::new(providers.clone(), senders.routes.clone(), tools));
         let forgot = config.server.public_url.as_ref().map(|public_url| format!("{public_url}/forgot"));
         let notifier: Arc<dyn Notifier> = dispatcher.notices(policy_of_people(config, &policies)?, forgot);
         let test_destinations = config.dev.test_destinations.iter();
@@ -192,7 +198,7 @@ impl App {
             store: Arc::clone(&store),
             lease,
             courier: Arc::clone(&dispatcher) as _,
-            policies: policies.into_iter().map(|policy| (policy.service.clone(), policy)).collect(),
+            policies: twilio::policies(config, policies, &providers, &database, Arc::clone(&clock))?,
             destination_all_services: Arc::new(SendRule { quotas: vec![config.limits.destination.0], waits: Vec::new() }),
             peppers,
             clock: Arc::clone(&clock),
@@ -223,6 +229,7 @@ impl App {
             Some(accounts) if config.accounts.pages => Some(Arc::new(login_pages(config, accounts)?)),
             _ => None,
         };
+        let twilio_face = twilio::face(config, &database, Arc::clone(&clock));
         let camara = config.camara_api().then(|| CamaraFace {
             versions: config.camara.versions.clone(),
             tokens: ClientTokens::new(engine.peppers.clone(), Arc::clone(&clock), config.camara.token_life.0),
@@ -236,6 +243,7 @@ impl App {
             inbox,
             origins: config.accounts.origins.clone(),
             web_app: config.web_app.app()?,
+            twilio: twilio_face,
             tutorial_api: config.tutorial_api(),
             camara,
             trusted_proxies: config.server.trusted_proxies.iter().map(|proxy| proxy.0).collect(),
@@ -267,6 +275,9 @@ impl App {
     pub async fn finish(&self) {
         self.engine.lease.close();
         self.dispatcher.drain().await;
+        if let Some(face) = &self.twilio {
+            face.attempts.flush().await;
+        }
         self.engine.leave().await;
     }
 
@@ -353,7 +364,7 @@ pub fn messenger(
 
 /// Every kind of provider. Of accounts that the environment completes, the earlier are asked first.
 pub const KINDS: &[Kind] = &[
-    twilio::KIND,
+    twilio_provider::KIND,
     twilio_verify::KIND,
     startmessaging::KIND,
     vonage::KIND,

@@ -191,6 +191,11 @@ async fn sweep(app: Arc<App>, clock: Arc<dyn Clock>, retention: Duration, mut st
             if let Err(error) = AccountTables::new(app.database.clone()).sweep(now, now - retention).await {
                 tracing::warn!(%error, "housekeeping of accounts failed");
             }
+            if let Some(face) = &app.twilio
+                && let Err(error) = face.attempts.sweep(now - retention).await
+            {
+                tracing::warn!(%error, "housekeeping of messages failed");
+            }
         }
         pause = match app.engine.store.sweep(now - retention, now).await {
             Ok(0) => REST,

@@ -36,6 +36,9 @@ pub enum Scope {
     /// Ask what access tokens are worth.
     #[serde(rename = "tokens:introspect")]
     Introspect,
+    /// Make, change and remove services of its own, and their limits.
+    #[serde(rename = "services:write")]
+    Services,
     /// See people's accounts and sessions.
     #[serde(rename = "accounts:read")]
     AccountsRead,
@@ -49,11 +52,12 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Scope; 7] = [
+    pub const ALL: [Scope; 8] = [
         Scope::Write,
         Scope::Read,
         Scope::Release,
         Scope::Introspect,
+        Scope::Services,
         Scope::AccountsRead,
         Scope::AccountsWrite,
         Scope::OneTimePasswordSms,
@@ -69,6 +73,7 @@ impl Scope {
             Scope::Read => "verifications:read",
             Scope::Release => "failures:release",
             Scope::Introspect => "tokens:introspect",
+            Scope::Services => "services:write",
             Scope::AccountsRead => "accounts:read",
             Scope::AccountsWrite => "accounts:write",
             Scope::OneTimePasswordSms => "one-time-password-sms:send-validate",
@@ -205,6 +210,13 @@ impl Clients {
         let query = statement(AssertSqlSafe(format!("{COLUMNS} WHERE key_prefix = ? AND revoked_at IS NULL"))).bind(prefix);
         let row: Option<Row> = query.fetch_optional(&self.database).await?;
         Ok(row.and_then(read))
+    }
+
+    /// The client with that id, unless it was revoked.
+    pub async fn by_id(&self, id: Uuid) -> Result<Option<Client>, DataError> {
+        let query = statement(AssertSqlSafe(format!("{COLUMNS} WHERE id = ? AND revoked_at IS NULL"))).bind(id);
+        let row: Option<Row> = query.fetch_optional(&self.database).await?;
+        Ok(row.and_then(read).map(|keyed| Arc::unwrap_or_clone(keyed.client)))
     }
 
     /// Notes that a key was used.

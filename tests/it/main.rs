@@ -9,6 +9,7 @@
 //! - [`people`]: people at their browsers, and their apps
 //! - [`upstream`]: a provider's API on loopback
 //! - [`stand_in`]: providers, as `countersign dev-provider` plays them
+//! - [`twilio`]: somebody who calls as Twilio's SDKs do
 //! - [`tab`]: a browser's tab that sends the forms that it reads
 //! - [`wire`] and [`raw`]: HTTP as it should be spoken, and bytes as an attacker sends them
 //! - [`sample`]: a provider, or a message, without a server around it
@@ -39,6 +40,7 @@
 //! - [`inbox`]: what the dev inbox shows
 //! - [`kill`]: a server that dies in the middle of its work
 //! - [`twilio_verify`], [`startmessaging`]: providers that make the codes; [`messengers`]: WhatsApp and Telegram
+//! - [`twilio_services`], [`twilio_verifications`]: Twilio Verify's API (`./test twilio` lets the official SDKs walk through it)
 //! - [`prism`]: what we send to Twilio, against Twilio's own definitions (`./test prism`)
 //! - [`sign_in`], [`sign_in_walks`], [`other_walks`]: people and their sessions, at the services' own doors
 //! - [`login_pages`]: the pages that people sign in with; [`login_pages_attacks`]: what is tried at them
@@ -67,6 +69,7 @@ mod raw;
 mod sample;
 mod stand_in;
 mod tab;
+mod twilio;
 mod upstream;
 mod wire;
 
@@ -131,6 +134,8 @@ mod texts;
 mod tls;
 mod tutorial_express;
 mod tutorial_gateway;
+mod twilio_services;
+mod twilio_verifications;
 mod twilio_verify;
 mod web_app;
 mod webhook;

@@ -21,7 +21,8 @@ macro_rules! steps {
 }
 
 /// In the order in which they are applied. The number that a name begins with is its version.
-const STEPS: &[Step] = steps!["0001_accounts", "0002_clients", "0003_verifications", "0007_unproven_accounts", "0008_failures"];
+const STEPS: &[Step] =
+    steps!["0001_accounts", "0002_clients", "0003_verifications", "0004_services", "0007_unproven_accounts", "0008_failures"];
 
 /// Where it is written down what was applied.
 const TABLE: &str = "_sqlx_migrations";
