@@ -55,9 +55,8 @@ async fn cut(url: &str, is_over: &AtomicBool) -> u64 {
     while !is_over.load(Ordering::Relaxed) {
         tokio::time::sleep(Duration::from_millis(60)).await;
         if url.starts_with("postgres") {
-            let kill = format!(
-                "SELECT 1 FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid() AND pg_terminate_backend(pid)"
-            );
+            let kill =
+                format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()");
             let killed = sqlx::raw_sql(AssertSqlSafe(kill)).execute(&mut connection).await.expect("may end connections");
             cuts += killed.rows_affected();
         } else {
