@@ -9,6 +9,7 @@ pub mod import;
 pub mod kept;
 pub mod refresh_token;
 pub mod signing_key;
+pub mod transfer;
 
 use std::path::Path;
 use std::time::Duration;
