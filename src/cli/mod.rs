@@ -6,6 +6,7 @@ mod account;
 mod backup;
 mod client;
 mod config;
+mod data;
 mod dev_provider;
 mod doctor;
 mod import;
@@ -67,6 +68,8 @@ enum Command {
     /// Take over people and their passwords from another system
     #[command(subcommand)]
     Import(import::Command),
+    /// Write everything durable to a file, to be taken over by another database
+    Export(data::Export),
     /// Copy the databases into a new directory, while the server runs
     Backup(backup::Arguments),
     /// Put a backup back: ends every code that was out, and every session
@@ -118,6 +121,7 @@ pub fn run(env_file_error: Option<String>) -> ExitCode {
         Command::Keys(command) => load(config).and_then(|config| keys::run(&config, &command)),
         Command::Template(command) => load(config).and_then(|config| template::run(&config, &command)),
         Command::Import(command) => load(config).and_then(|config| import::run(&config, &command)),
+        Command::Export(arguments) => load(config).and_then(|config| data::export(&config, &arguments)),
         Command::Backup(arguments) => load(config).and_then(|config| backup::make(&config, &arguments)),
         Command::Restore(arguments) => load(config).and_then(|config| backup::put_back(&config, &arguments)),
         Command::Send(arguments) => load(config).and_then(|config| send::run(&config, &arguments)),

@@ -9,6 +9,11 @@ pub fn say(line: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
+/// Where data go that are too many for lines of ours.
+pub fn out() -> std::io::StdoutLock<'static> {
+    std::io::stdout().lock()
+}
+
 /// A line without its end, for a question.
 pub fn ask(question: &str) {
     let mut out = std::io::stdout().lock();

@@ -12,6 +12,7 @@ pub mod rate_limit;
 pub mod refresh_token;
 pub mod service;
 pub mod signing_key;
+pub mod transfer;
 pub mod twilio;
 
 use std::path::Path;

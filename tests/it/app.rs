@@ -158,7 +158,7 @@ impl TestApp {
         TestApp { clock, address, admin_address, wire: Wire::new(address), app, config, directory, own, stop, servers }
     }
 
-    /// Stops as `serve` does: no new connections, requests under way finish, queued messages go out.
+    /// Stops as `serve` does: no new connections, requests under way finish, queued messages go out, and others hear of it.
     pub async fn stop(&mut self) {
         self.stop.send_replace(true);
         for server in self.servers.drain(..) {
@@ -179,6 +179,22 @@ impl TestApp {
         drop((app, wire));
         change(&mut config);
         TestApp::run(config, directory, own, clock, None, http::public).await
+    }
+
+    /// Another server on the same data, with the same clock: where the data are in a server's database.
+    pub async fn beside(&self) -> TestApp {
+        self.beside_with(|_| ()).await
+    }
+
+    /// The same with other settings.
+    pub async fn beside_with(&self, change: impl FnOnce(&mut Config)) -> TestApp {
+        assert!(self.own.is_some(), "two servers cannot share a file");
+        let directory = TempDir::new().expect("a directory");
+        let mut config = self.config.clone();
+        config.secrets.pepper_file = Some(config.data_dir.join("pepper.key"));
+        config.data_dir = directory.path().join("data");
+        change(&mut config);
+        TestApp::run(config, directory, None, Arc::clone(&self.clock), None, http::public).await
     }
 
     /// A client of the default service that may do everything.

@@ -38,6 +38,8 @@
 //! - [`import`]: people who come from another system
 //! - [`backup`]: copies of the databases, and what is left of them when they are put back
 //! - [`inbox`]: what the dev inbox shows
+//! - [`replicas`]: two servers on one database
+//! - [`deploy`]: the files that people start from
 //! - [`kill`]: a server that dies in the middle of its work
 //! - [`twilio_verify`], [`startmessaging`]: providers that make the codes; [`messengers`]: WhatsApp and Telegram
 //! - [`twilio_services`], [`twilio_verifications`]: Twilio Verify's API (`./test twilio` lets the official SDKs walk through it)
@@ -90,6 +92,7 @@ mod camara;
 mod cli;
 mod configuration;
 mod delivery;
+mod deploy;
 mod destination_limits;
 mod dev_provider;
 mod doors;
@@ -120,6 +123,7 @@ mod protocol;
 mod providers_sms;
 mod races;
 mod receipts;
+mod replicas;
 mod resend;
 mod secrets;
 mod sign_in;

@@ -13,7 +13,7 @@ use anyhow::Context;
 use serde_json::json;
 
 use crate::app::stores;
-use crate::cli::{Failure, block_on, terminal};
+use crate::cli::{Failure, block_on, data, terminal};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::db::database::{Database, Place};
@@ -32,6 +32,8 @@ const BATCH: usize = 200;
 pub enum Command {
     /// People, with their numbers, addresses and password hashes (bcrypt, argon2, scrypt, pbkdf2)
     Users(Users),
+    /// What `countersign export` wrote, into an empty database
+    Data(data::Import),
 }
 
 #[derive(clap::Args)]
@@ -73,7 +75,10 @@ struct Report {
 }
 
 pub fn run(config: &Config, command: &Command) -> Result<ExitCode, Failure> {
-    let Command::Users(arguments) = command;
+    let arguments = match command {
+        Command::Users(arguments) => arguments,
+        Command::Data(arguments) => return data::import(config, arguments),
+    };
     let report = block_on(import(config, arguments))?;
     say(&report, arguments);
     Ok(if report.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -24,6 +24,11 @@ macro_rules! steps {
 const STEPS: &[Step] =
     steps!["0001_accounts", "0002_clients", "0003_verifications", "0004_services", "0007_unproven_accounts", "0008_failures"];
 
+/// Each migration with its text for SQLite: what tables there are, and of which columns, is the same in every dialect.
+pub fn in_sqlite() -> impl Iterator<Item = (&'static str, &'static str)> {
+    STEPS.iter().map(|(name, [sqlite, ..])| (*name, *sqlite))
+}
+
 /// Where it is written down what was applied.
 const TABLE: &str = "_sqlx_migrations";
 

@@ -30,6 +30,7 @@ use crate::db::{Migration, client, restrict};
 
 pub use dialect::Dialect;
 pub use error::{DataError, Reason};
+pub use migrations::in_sqlite;
 pub use query::{On, Query, Value, statement};
 pub use settings::{Place, Settings};
 pub use sqlx::AssertSqlSafe;

@@ -189,16 +189,25 @@ fn counts(id: &str, story: &Story<'_>, history: &History, found: &mut Vec<Violat
     }
 }
 
-/// What has ended stays ended, the same way; only time may still run out over what ran out of checks.
+/// What has ended stays ended, the same way. Two things may follow that the checks have run out: time runs out as well; and the
+/// last check, counted before it was judged, turns out to be right.
 fn ends(id: &str, story: &Story<'_>, found: &mut Vec<Violation>) {
     let mut ended: Vec<_> = story.calls.iter().filter_map(|record| Some((record.ended, shown(record)?.0))).collect();
     ended.retain(|(_, status)| *status != Status::Pending);
     ended.sort_by_key(|(moment, _)| *moment);
     for record in &story.calls {
         let Some((status, _)) = shown(record) else { continue };
-        let before = ended.iter().take_while(|(moment, _)| *moment < record.began);
-        let undone = |earlier: Status| status != earlier && !(earlier == Status::Exhausted && status == Status::Expired);
-        if before.into_iter().any(|(_, earlier)| undone(*earlier)) {
+        let mut before = ended.iter().take_while(|(moment, _)| *moment < record.began);
+        let was_being_judged = |moment: Moment| {
+            let judged = |check: &&&Record| matches!(check.outcome, Outcome::Checked { valid: true, .. } | Outcome::Unknown(_));
+            story.calls.iter().filter(judged).any(|check| matches!(check.call, Call::Check { .. }) && check.began < moment)
+        };
+        let undone = |moment: Moment, earlier: Status| match (earlier, status) {
+            (Status::Exhausted, Status::Expired) => false,
+            (Status::Exhausted, Status::Approved) => !was_being_judged(moment),
+            _ => status != earlier,
+        };
+        if before.any(|(moment, earlier)| undone(*moment, *earlier)) {
             found.push(Violation::EndUndone(id.into()));
         }
     }

@@ -139,6 +139,18 @@ fn an_end_that_is_undone() {
 }
 
 #[test]
+fn a_last_check_that_was_being_judged() {
+    let told = |began| {
+        let mut told =
+            begun().check("1", false, Status::Exhausted, 0).check(RIGHT, true, Status::Approved, 0).seen(Status::Approved, 0, "sent");
+        told.history.records[2].began = began;
+        told.violations()
+    };
+    assert_eq!(told(SECOND), [], "it was counted before the other one was told that there are no more");
+    assert_eq!(told(2 * SECOND), [Violation::TooManyJudged("v".into()), Violation::EndUndone("v".into())]);
+}
+
+#[test]
 fn a_start_that_is_gone() {
     let gone = |told: Told| told.call(Call::Get { id: "v".into() }, Outcome::NotFound);
     assert_eq!(gone(begun()).violations(), [Violation::StartLost("v".into())]);
