@@ -80,6 +80,17 @@ pub enum Skew {
     Wide,
 }
 
+impl Skew {
+    /// Steps to the later side, and to the earlier one where both are alike.
+    pub fn steps(self) -> i64 {
+        match self {
+            Skew::Strict => 0,
+            Skew::Back | Skew::Both => 1,
+            Skew::Wide => 2,
+        }
+    }
+}
+
 /// What the app and this server share. It has no `Debug`, and is wiped when dropped.
 pub struct Secret(Zeroizing<Vec<u8>>);
 
