@@ -35,6 +35,9 @@ use crate::delivery::{bird, plivo, smtp, startmessaging, telegram, telnyx, twili
 use crate::http::keys::Keys;
 use crate::http::login::pages::handlers::LoginPages;
 use crate::http::login::pages::texts::Catalogue;
+use crate::http::twilio::Face;
+use crate::http::twilio::credentials::Credentials;
+use crate::http::twilio::services::Services;
 use crate::secret::{Code, Entropy};
 use crate::telemetry::Metrics;
 use crate::verification::Engine;
@@ -79,6 +82,8 @@ pub struct App {
     pub inbox: Option<Arc<Inbox>>,
     /// Other origins whose pages may call the JSON API of accounts.
     pub origins: Vec<String>,
+    /// Twilio Verify's API; none where it is not served.
+    pub twilio: Option<Arc<Face>>,
     /// Whether the tutorials' routes exist.
     pub tutorial_api: bool,
     /// Path and files of the operator's own app.
@@ -205,6 +210,7 @@ impl App {
             inbox,
             origins: config.accounts.origins.clone(),
             web_app: config.web_app.app()?,
+            twilio: config.twilio_face().then(|| Arc::new(Face { credentials: Credentials, services: Services })),
             tutorial_api: config.tutorial_api(),
             trusted_proxies: config.server.trusted_proxies.iter().map(|proxy| proxy.0).collect(),
             public_url,

@@ -117,6 +117,8 @@ pub struct Config {
     pub provider: BTreeMap<String, ProviderSection>,
     /// The tutorials' routes.
     pub tutorial: TutorialConfig,
+    /// Twilio Verify's API.
+    pub twilio_face: TwilioFaceConfig,
     /// People.
     pub accounts: AccountsConfig,
     /// An app of the operator's own.
@@ -171,6 +173,14 @@ pub struct ConsoleConfig {
 pub struct TutorialConfig {
     /// Whether the routes exist.
     pub api: Switch,
+}
+
+/// `[twilio_face]`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TwilioFaceConfig {
+    /// Whether the routes exist.
+    pub enabled: Switch,
 }
 
 /// `[dev]`.
@@ -294,6 +304,11 @@ impl Config {
         let somewhere = if reached_at.is_empty() { "http://127.0.0.1" } else { reached_at };
         let reached_at = self.server.public_url.as_deref().unwrap_or(somewhere);
         self.tokens.settings(reached_at, &self.environment, self.mode)
+    }
+
+    /// Whether Twilio Verify's API is served.
+    pub fn twilio_face(&self) -> bool {
+        self.is_on(self.twilio_face.enabled)
     }
 
     /// Where accounts are kept.

@@ -21,6 +21,7 @@ pub mod model;
 pub mod policy;
 pub mod prepare;
 pub mod request;
+pub mod service;
 pub mod sharded;
 pub mod store;
 pub mod template;
