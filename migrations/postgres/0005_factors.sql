@@ -62,6 +62,10 @@ CREATE INDEX challenge_by_time ON challenge (created_at);
 CREATE TABLE service_webhook (
     id TEXT NOT NULL PRIMARY KEY,
     service TEXT NOT NULL,
+    -- The service's name outside.
+    service_sid TEXT NOT NULL,
+    -- The client that asked for it: its secret signs.
+    client_id TEXT NOT NULL,
     name TEXT NOT NULL,
     -- Separated by spaces.
     events TEXT NOT NULL,

@@ -25,7 +25,7 @@ use crate::account::factor::totp;
 use crate::account::seal;
 use crate::clock::{Clock, Timestamp};
 use crate::db::database::DataError;
-use crate::db::entities::{EntityTables, FactorRow};
+use crate::db::entities::{EntityTables, FactorRow, MessagingConfiguration};
 use crate::entity::model::{Entity, EntityEvent};
 use crate::secret::{Code, Entropy, Peppers};
 
@@ -55,6 +55,8 @@ pub enum EntityError {
 pub trait Subscribers: Send + Sync {
     /// Something happened, and is durable.
     fn publish(&self, event: EntityEvent);
+    /// Whether it would post to that URL at all; the error is a rule that follows its name.
+    fn accepts(&self, url: &str) -> Result<(), String>;
 }
 
 /// Entities and everything that can be done with them.
@@ -133,4 +135,42 @@ impl Entities {
 /// What a factor's secret is sealed for: a row that was moved to another person does not open there (TOTP-04).
 fn context<'a>(entity: &'a Entity, factor: &'a Uuid) -> [&'a [u8]; 4] {
     [b"entity totp", entity.service.as_bytes(), entity.id.as_bytes(), factor.as_bytes()]
+}
+
+/// What integrators keep beside their entities. Nothing is decided by it.
+impl Entities {
+    /// Puts a number on the list of a client. None: it is there already.
+    pub async fn add_safe_number(&self, client: Uuid, number: &str) -> Result<Option<Uuid>, EntityError> {
+        Ok(self.tables.add_safe_number(self.new_id(), client, number, self.clock.now()).await?)
+    }
+
+    /// The entry of a number.
+    pub async fn safe_number(&self, client: Uuid, number: &str) -> Result<Option<Uuid>, EntityError> {
+        Ok(self.tables.safe_number(client, number).await?)
+    }
+
+    /// Takes a number from the list. True: it was there.
+    pub async fn remove_safe_number(&self, client: Uuid, number: &str) -> Result<bool, EntityError> {
+        Ok(self.tables.remove_safe_number(client, number).await?)
+    }
+
+    /// The messaging configurations of a service.
+    pub async fn messaging(&self, service: &str) -> Result<Vec<MessagingConfiguration>, EntityError> {
+        Ok(self.tables.messaging(service).await?)
+    }
+
+    /// Adds one. False: the country has one.
+    pub async fn add_messaging(&self, service: &str, country: &str, sid: &str) -> Result<bool, EntityError> {
+        Ok(self.tables.add_messaging(service, country, sid, self.clock.now()).await?)
+    }
+
+    /// Changes one. True: it is there.
+    pub async fn change_messaging(&self, service: &str, country: &str, sid: &str) -> Result<bool, EntityError> {
+        Ok(self.tables.change_messaging(service, country, sid, self.clock.now()).await?)
+    }
+
+    /// Removes one. True: it was there.
+    pub async fn remove_messaging(&self, service: &str, country: &str) -> Result<bool, EntityError> {
+        Ok(self.tables.remove_messaging(service, country).await?)
+    }
 }

@@ -8,7 +8,7 @@ mod safe_number;
 mod service_webhook;
 
 pub use factor::FactorRow;
-pub use free_text::FreeTextRow;
+pub use free_text::{FreeTextRow, TextFilter, TextStatus};
 pub use safe_number::MessagingConfiguration;
 
 use uuid::Uuid;
