@@ -8,7 +8,7 @@ CREATE TABLE entity (
     identity VARCHAR(191) NOT NULL,
     created_at BIGINT NOT NULL,
     CONSTRAINT entity_identity UNIQUE (service, identity)
-) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+) ENGINE = InnoDB, DEFAULT CHARACTER SET = utf8mb4, COLLATE = utf8mb4_bin;
 
 CREATE TABLE entity_factor (
     id VARCHAR(36) NOT NULL PRIMARY KEY,
@@ -33,7 +33,7 @@ CREATE TABLE entity_factor (
     -- Not before then it counts.
     verified_at BIGINT,
     CONSTRAINT entity_factor_entity FOREIGN KEY (entity_id) REFERENCES entity (id) ON DELETE CASCADE
-) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+) ENGINE = InnoDB, DEFAULT CHARACTER SET = utf8mb4, COLLATE = utf8mb4_bin;
 CREATE INDEX entity_factor_by_entity ON entity_factor (entity_id, created_at);
 
 CREATE TABLE challenge (
@@ -53,7 +53,7 @@ CREATE TABLE challenge (
     expires_at BIGINT NOT NULL,
     answered_at BIGINT,
     CONSTRAINT challenge_factor FOREIGN KEY (factor_id) REFERENCES entity_factor (id) ON DELETE CASCADE
-) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+) ENGINE = InnoDB, DEFAULT CHARACTER SET = utf8mb4, COLLATE = utf8mb4_bin;
 CREATE INDEX challenge_by_factor ON challenge (factor_id, created_at);
 CREATE INDEX challenge_by_entity ON challenge (entity_id, created_at);
 CREATE INDEX challenge_by_time ON challenge (created_at);
@@ -75,7 +75,7 @@ CREATE TABLE service_webhook (
     version VARCHAR(32) NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL
-) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+) ENGINE = InnoDB, DEFAULT CHARACTER SET = utf8mb4, COLLATE = utf8mb4_bin;
 CREATE INDEX service_webhook_by_service ON service_webhook (service, created_at);
 
 CREATE TABLE safe_number (
@@ -86,7 +86,7 @@ CREATE TABLE safe_number (
     value VARCHAR(191) NOT NULL,
     created_at BIGINT NOT NULL,
     CONSTRAINT safe_number_once UNIQUE (client_id, value)
-) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+) ENGINE = InnoDB, DEFAULT CHARACTER SET = utf8mb4, COLLATE = utf8mb4_bin;
 
 CREATE TABLE messaging_configuration (
     service VARCHAR(191) NOT NULL,
@@ -96,7 +96,7 @@ CREATE TABLE messaging_configuration (
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
     PRIMARY KEY (service, country)
-) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+) ENGINE = InnoDB, DEFAULT CHARACTER SET = utf8mb4, COLLATE = utf8mb4_bin;
 
 -- Texts of the integrator's own that were sent for them.
 CREATE TABLE free_text (
@@ -124,13 +124,6 @@ CREATE TABLE free_text (
     sent_at BIGINT,
     -- Still queued then: it failed.
     expires_at BIGINT NOT NULL
-) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+) ENGINE = InnoDB, DEFAULT CHARACTER SET = utf8mb4, COLLATE = utf8mb4_bin;
 CREATE INDEX free_text_by_client ON free_text (client_id, created_at);
 CREATE INDEX free_text_by_time ON free_text (created_at);
-
--- What signs the calls to an integrator: sealed.
-CREATE TABLE client_secret (
-    client_id VARCHAR(36) NOT NULL PRIMARY KEY,
-    secret TEXT NOT NULL,
-    created_at BIGINT NOT NULL
-) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;

@@ -127,10 +127,3 @@ CREATE TABLE free_text (
 );
 CREATE INDEX free_text_by_client ON free_text (client_id, created_at);
 CREATE INDEX free_text_by_time ON free_text (created_at);
-
--- What signs the calls to an integrator: sealed.
-CREATE TABLE client_secret (
-    client_id TEXT NOT NULL PRIMARY KEY,
-    secret TEXT NOT NULL,
-    created_at BIGINT NOT NULL
-);

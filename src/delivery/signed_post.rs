@@ -12,12 +12,11 @@ use tokio::sync::Semaphore;
 use url::Host;
 use uuid::Uuid;
 
-use crate::account::seal;
-use crate::db::entities::EntityTables;
+use crate::db::twilio::CredentialTable;
 use crate::delivery::http::{Http, HttpError, call};
 use crate::delivery::public_address::is_public;
 use crate::delivery::twilio_signature;
-use crate::secret::{Entropy, Peppers, Redacted};
+use crate::secret::Peppers;
 
 /// Posts that may wait or be under way.
 const QUEUE: usize = 1024;
@@ -34,7 +33,7 @@ const URL_MAX_BYTES: usize = 2048;
 pub struct SignedPost {
     http: Http,
     allow_private: bool,
-    tables: EntityTables,
+    credentials: CredentialTable,
     peppers: Peppers,
     retry_wait: Duration,
     places: Arc<Semaphore>,
@@ -44,10 +43,10 @@ pub struct SignedPost {
 
 impl SignedPost {
     /// Must be called within the runtime. `allow_private`: plain HTTP, and addresses that are not public.
-    pub fn new(tables: EntityTables, peppers: Peppers, allow_private: bool, retry_wait: Duration) -> Result<SignedPost, HttpError> {
+    pub fn new(credentials: CredentialTable, peppers: Peppers, allow_private: bool, retry_wait: Duration) -> Result<SignedPost, HttpError> {
         let http = if allow_private { Http::new()? } else { Http::public_only()? };
         let (places, turns) = (Arc::new(Semaphore::new(QUEUE)), Arc::new(Semaphore::new(AT_ONCE)));
-        Ok(SignedPost { http, allow_private, tables, peppers, retry_wait, places, turns, runtime: Handle::current() })
+        Ok(SignedPost { http, allow_private, credentials, peppers, retry_wait, places, turns, runtime: Handle::current() })
     }
 
     /// Whether anything would be posted there. The error is a rule that follows the field's name.
@@ -55,7 +54,7 @@ impl SignedPost {
         judged(url, self.allow_private).map_err(str::to_owned)
     }
 
-    /// Posts the form, signed with the secret of that client. Never waits.
+    /// Posts the form, signed with the Auth Token of that client. Never waits.
     pub fn post(self: &Arc<Self>, client: Uuid, url: String, form: Vec<(String, String)>) {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             tracing::warn!(%client, "a call to an integrator was dropped: too many wait");
@@ -74,9 +73,9 @@ impl SignedPost {
     async fn deliver(&self, client: Uuid, url: &str, form: &[(String, String)]) -> Result<(), String> {
         // What was accepted once may have been so under other settings.
         self.accepts(url)?;
-        let sealed = self.tables.secret_of(client).await.map_err(|error| error.to_string())?;
-        let secret = sealed.and_then(|sealed| open_secret(&self.peppers, client, &sealed)).ok_or("the client has no secret that signs")?;
-        let signature = twilio_signature::sign(&secret, url, form).ok_or("it could not be signed")?;
+        let token = self.credentials.auth_token(client, &self.peppers).await.map_err(|error| error.to_string())?;
+        let token = token.ok_or("the client has no Auth Token to sign with")?;
+        let signature = twilio_signature::sign(&token, url, form).ok_or("it could not be signed")?;
         let mut cause = String::new();
         for round in 0..=RETRIES {
             if round > 0 {
@@ -115,16 +114,6 @@ fn judged(url: &str, allow_private: bool) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// The secret of a client, as it is kept.
-pub fn seal_secret(peppers: &Peppers, entropy: &dyn Entropy, client: Uuid, secret: &Redacted<String>) -> Result<String, seal::NotSealed> {
-    seal::seal(peppers, entropy, &[b"client secret", client.as_bytes()], secret.expose().as_bytes())
-}
-
-fn open_secret(peppers: &Peppers, client: Uuid, sealed: &str) -> Option<Redacted<String>> {
-    let plain = seal::open(peppers, &[b"client secret", client.as_bytes()], sealed)?;
-    std::str::from_utf8(&plain).ok().map(|secret| Redacted::new(secret.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,16 +130,5 @@ mod tests {
         }
         assert!(judged("https://example.com/hook?x=1", false).is_ok());
         assert!(judged(&format!("https://example.com/{}", "x".repeat(2048)), false).is_err());
-    }
-
-    /// SES-01: a secret opens for its own client only.
-    #[test]
-    fn a_secret_is_bound_to_its_client() {
-        use crate::secret::{Pepper, SystemEntropy};
-        let peppers = Peppers { current: Pepper::new(&[1; 32]).expect("a pepper"), previous: None };
-        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let sealed = seal_secret(&peppers, &SystemEntropy, one, &Redacted::new("hush".into())).expect("sealed");
-        assert_eq!(open_secret(&peppers, one, &sealed).map(|secret| secret.expose().clone()), Some("hush".into()));
-        assert!(open_secret(&peppers, other, &sealed).is_none());
     }
 }

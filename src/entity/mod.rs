@@ -5,7 +5,7 @@
 //! authenticated them before it calls, and what follows from a right code is its own affair.
 //!
 //! Guessing is what all of this is about. Codes have six digits or more: three to five, which other APIs allow, are refused,
-//! since no count of tries that people can live with makes them safe (docs/decisions/0031-entities.md does the sums). A
+//! since no count of tries that people can live with makes them safe (docs/decisions/0018-factors-of-integrators.md does the sums). A
 //! challenge takes [`TRIES`] codes, a factor that waits for its first code as many, a verified one [`FAILURES_HARD`] wrong
 //! ones in a row, and [`CHALLENGES`] bounds how many challenges there are. Each code is counted before it is judged, and each
 //! step of the clock counts once (TOTP-02, ATT-04).

@@ -1,4 +1,4 @@
-//! `service_webhook`: whom integrators want told; and `client_secret`: what signs the calls to them.
+//! `service_webhook`: whom integrators want told.
 
 use uuid::Uuid;
 
@@ -58,19 +58,5 @@ impl EntityTables {
     pub async fn remove_webhook(&self, service: &str, id: Uuid) -> Result<bool, DataError> {
         let query = query("DELETE FROM service_webhook WHERE service = ? AND id = ?").bind(service).bind(id);
         Ok(query.execute(&self.database).await? == 1)
-    }
-
-    /// Keeps what signs the calls to a client, sealed.
-    pub async fn keep_secret(&self, client: Uuid, sealed: &str, now: Timestamp) -> Result<(), DataError> {
-        let sql = "INSERT INTO client_secret (client_id, secret, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
-        query(sql).bind(client).bind(sealed).bind(now).execute(&self.database).await?;
-        query("UPDATE client_secret SET secret = ? WHERE client_id = ?").bind(sealed).bind(client).execute(&self.database).await.map(drop)
-    }
-
-    /// What signs the calls to a client, sealed.
-    pub async fn secret_of(&self, client: Uuid) -> Result<Option<String>, DataError> {
-        let query = query("SELECT secret FROM client_secret WHERE client_id = ?").bind(client);
-        let row: Option<(String,)> = query.fetch_optional(&self.database).await?;
-        Ok(row.map(|(secret,)| secret))
     }
 }
