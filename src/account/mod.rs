@@ -53,7 +53,7 @@ use crate::verification::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// The database of accounts refused.
-    #[error("the database of accounts failed: {0}")]
+    #[error(transparent)]
     Database(#[from] DataError),
     /// The store of verifications refused.
     #[error(transparent)]

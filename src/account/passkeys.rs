@@ -13,7 +13,6 @@ use crate::account::sign_in::{SIGN_IN, State};
 use crate::account::{AccountError, Accounts};
 use crate::clock::Timestamp;
 use crate::db::accounts::{FactorRow, Flow, NewFactor};
-use crate::db::database::is_refused_by;
 
 /// The kind of the flow that holds the challenge of a passkey that is being made.
 const ENROL: &str = "enrol";
@@ -90,7 +89,7 @@ impl Accounts {
         let event = self.event("factor.added", Some(current.account.id), visitor, Method::Passkey.as_str());
         match self.tables.add_factors(current.account.id, &[new], None, now, Some(&event)).await {
             Ok(()) => {}
-            Err(error) if is_refused_by(&error, "factor_selector_is_unique", "selector") => return Ok(Enrolled::Wrong),
+            Err(error) if error.is_refused_by("factor_selector_is_unique", "selector") => return Ok(Enrolled::Wrong),
             Err(error) => return Err(error.into()),
         }
         self.end_other_sessions(visitor, current).await?;

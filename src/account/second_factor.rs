@@ -15,7 +15,7 @@ use crate::verification::destination::Destination;
 use crate::verification::engine::{Started, Verdict};
 use crate::verification::limit::Limited;
 use crate::verification::model::{Channel, Status};
-use crate::verification::request::{StartRequest, Which};
+use crate::verification::request::{Extras, StartRequest, Which};
 use crate::verification::store::Snapshot;
 
 /// Codes of factors that we judge ourselves, in one flow (as many as one code may be checked).
@@ -210,6 +210,7 @@ impl Accounts {
             code: None,
             subject: is_known.then(|| account.id.to_string()),
             metadata: Default::default(),
+            extras: Extras::default(),
         };
         Ok(match self.engine.start(&caller, request, false).await? {
             Started::Sending(snapshot) => Ok(Box::new(snapshot)),

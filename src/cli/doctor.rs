@@ -7,10 +7,11 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use crate::app::{self, Senders};
-use crate::cli::{Failure, load, senders, terminal};
+use crate::cli::{Failure, block_on, load, senders, terminal};
 use crate::config::{Config, Mode, PEPPER_FILE};
-use crate::db;
-use crate::db::client::Clients;
+use crate::db::client::{Client, Clients};
+use crate::db::database::{Database, Place};
+use crate::db::{self, Migration};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -52,11 +53,9 @@ pub fn run(file: Option<&Path>, arguments: &Arguments) -> Result<ExitCode, Failu
     }
     let accounts = senders.as_ref().map_or(&[][..], |senders| &senders.accounts);
     checks.extend(senders::unused(accounts, &config.environment).into_iter().map(|line| Check::new("variable", Finding::Note, line)));
+    checks.extend([pepper(&config), embedded(&config), accounts_of(&config)]);
+    checks.extend(database(&config));
     checks.extend([
-        pepper(&config),
-        database(&config),
-        accounts_of(&config),
-        clients(&config),
         listener("server", &config.server.host, config.server.port, &plain_names(&config)),
         listener("admin", &config.admin.host, config.admin.port, ""),
     ]);
@@ -114,18 +113,50 @@ fn pepper(config: &Config) -> Check {
     Check { what: "pepper", finding, detail }
 }
 
-fn database(config: &Config) -> Check {
+fn embedded(config: &Config) -> Check {
     let file = config.database();
     let (finding, detail) = match db::migrations(&file) {
         Err(error) => (Finding::Wrong, error.to_string()),
         Ok(_) if !file.exists() => (Finding::Note, format!("{} will be made at the first start", file.display())),
-        Ok(migrations) => {
-            let waiting = migrations.iter().filter(|migration| !migration.applied).count();
-            let detail = format!("SQLite {}, {} of {} migrations", file.display(), migrations.len() - waiting, migrations.len());
-            (if waiting == 0 { Finding::Ok } else { Finding::Note }, detail)
-        }
+        Ok(migrations) => migrated(&format!("SQLite {}", file.display()), &migrations),
     };
-    Check { what: "database", finding, detail }
+    Check { what: "store", finding, detail }
+}
+
+fn migrated(place: &str, migrations: &[Migration]) -> (Finding, String) {
+    let waiting = migrations.iter().filter(|migration| !migration.applied).count();
+    let detail = format!("{place}, {} of {} migrations", migrations.len() - waiting, migrations.len());
+    (if waiting == 0 { Finding::Ok } else { Finding::Note }, detail)
+}
+
+/// The database of accounts and clients, and the clients in it. Nothing is changed there.
+fn database(config: &Config) -> Vec<Check> {
+    let what = "database";
+    let settings = match config.database_settings() {
+        Ok(settings) => settings,
+        Err(error) => return vec![Check::new(what, Finding::Wrong, error.to_string())],
+    };
+    let place = settings.place.shown();
+    if matches!(&settings.place, Place::File(file, _) if !file.exists()) {
+        return vec![Check::new(what, Finding::Note, format!("{place} will be made at the first start")), clients(config, &[])];
+    }
+    let looked = block_on(async {
+        let migrations = Database::migrations(settings.clone()).await.map_err(anyhow::Error::from)?;
+        if migrations.iter().any(|migration| !migration.applied) {
+            return Ok((migrations, Vec::new()));
+        }
+        let database = Database::open(settings).await.map_err(anyhow::Error::from)?;
+        let clients = Clients::new(database.clone()).list().await.map_err(anyhow::Error::from)?;
+        database.close().await;
+        Ok((migrations, clients))
+    });
+    match looked {
+        Err(error) => vec![Check::new(what, Finding::Wrong, format!("{place}: {error}"))],
+        Ok((migrations, found)) => {
+            let (finding, detail) = migrated(&place, &migrations);
+            vec![Check { what, finding, detail }, clients(config, &found)]
+        }
+    }
 }
 
 /// Whether people can sign in here, and who can check what comes of it.
@@ -135,27 +166,20 @@ fn accounts_of(config: &Config) -> Check {
         _ => "access tokens are signed by keys of our own (/.well-known/jwks.json)",
     };
     let (finding, detail) = match config.accounts() {
-        Ok(Some(_)) => (Finding::Ok, format!("on, in {}; {signed}", config.accounts_database().display())),
+        Ok(Some(_)) => (Finding::Ok, format!("on; {signed}")),
         Ok(None) => (Finding::Note, "off: nobody registers or signs in here (accounts.enabled)".into()),
         Err(error) => (Finding::Wrong, error.to_string()),
     };
     Check { what: "accounts", finding, detail }
 }
 
-fn clients(config: &Config) -> Check {
-    let usable = if config.database().exists() { Clients::new(&config.database()).list() } else { Ok(Vec::new()) };
-    let (finding, detail) = match usable {
-        Err(error) => (Finding::Note, format!("cannot be read yet: {error}")),
-        Ok(clients) => {
-            let active = clients.iter().filter(|client| client.revoked_at.is_none()).count();
-            let lost =
-                clients.iter().filter(|client| client.revoked_at.is_none() && !config.service.contains_key(&*client.service)).count();
-            match (active, lost) {
-                (0, _) => (Finding::Note, "none yet: countersign client create".into()),
-                (_, 0) => (Finding::Ok, format!("{active} with a valid key")),
-                _ => (Finding::Wrong, format!("{lost} belong to a service that is not configured")),
-            }
-        }
+fn clients(config: &Config, clients: &[Client]) -> Check {
+    let active = clients.iter().filter(|client| client.revoked_at.is_none()).count();
+    let lost = clients.iter().filter(|client| client.revoked_at.is_none() && !config.service.contains_key(&*client.service)).count();
+    let (finding, detail) = match (active, lost) {
+        (0, _) => (Finding::Note, "none yet: countersign client create".into()),
+        (_, 0) => (Finding::Ok, format!("{active} with a valid key")),
+        _ => (Finding::Wrong, format!("{lost} belong to a service that is not configured")),
     };
     Check { what: "clients", finding, detail }
 }

@@ -7,15 +7,13 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::account::token::keys::{self, KeySet, Rotation, Standing};
-use crate::app::make_data_dir;
-use crate::cli::{Failure, terminal};
+use crate::app::stores;
+use crate::cli::{Failure, block_on, terminal};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::db::database::Database;
 use crate::db::signing_key::{self, SigningKeyRow};
 use crate::secret::{Peppers, SystemEntropy};
-
-/// The database of accounts, in the data directory.
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -37,13 +35,10 @@ pub enum Command {
 }
 
 pub fn run(config: &Config, command: &Command) -> Result<ExitCode, Failure> {
-    make_data_dir(config)?;
-    let peppers = config.secrets.peppers(&config.data_dir, &SystemEntropy)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime cannot start")?;
     let now = SystemClock.now();
-    runtime.block_on(async {
-        let opened = Database::open(&config.accounts_database(), config.store.synchronous).await;
-        let database = opened.context("the database of accounts cannot be opened")?;
+    block_on(async {
+        let database = stores::database(config).await?;
+        let peppers = config.secrets.peppers(&config.data_dir, &SystemEntropy)?;
         let (rows, as_json) = match command {
             Command::List { json } => (signing_key::all(&database).await.context("the keys cannot be read")?, *json),
             Command::Rotate { now: at_once, json } => (rotate(&database, &peppers, *at_once, now).await?, *json),

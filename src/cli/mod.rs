@@ -124,6 +124,12 @@ pub fn run(env_file_error: Option<String>) -> ExitCode {
     }
 }
 
+/// Runs a command that waits for a database or for the network.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| anyhow::anyhow!("the runtime cannot start: {error}"))?.block_on(work)
+}
+
 fn load(file: Option<&std::path::Path>) -> Result<Config, Failure> {
     Ok(Config::load(file, &Flags::default())?)
 }

@@ -11,17 +11,18 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::app::{App, Senders, make_data_dir};
+use crate::app::{App, Senders};
 use crate::cli::{Failure, senders, terminal};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::{Config, ConfigError, Flags, Mode};
+use crate::db::accounts::AccountTables;
 use crate::db::client::{Clients, Scope};
 use crate::http::server::Server;
 use crate::http::tls::Tls;
 use crate::http::{self, page};
 use crate::secret::SystemEntropy;
+use crate::telemetry;
 use crate::verification::policy::DEFAULT_SERVICE;
-use crate::{db, telemetry};
 
 /// How often the store is asked whether there is housekeeping to do.
 const REST: Duration = Duration::from_millis(200);
@@ -62,7 +63,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let (stop, stopping) = watch::channel(false);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let app = App::build(config, Arc::clone(&clock), Arc::new(SystemEntropy), stopping.clone(), url.clone()).await?;
-    let first_key = first_key(config)?;
+    let first_key = first_key(config, &app).await?;
     let resumed = app.engine.resume().await.context("the messages that a restart left could not be read")?;
     if resumed > 0 {
         tracing::info!(messages = resumed, "sending what the last run left queued");
@@ -112,7 +113,7 @@ fn address(host: &str, listener: &TcpListener) -> Result<String, Failure> {
 }
 
 /// In dev mode a first start makes a client, so that the lines that are printed work as they stand.
-fn first_key(config: &Config) -> Result<Option<String>, Failure> {
+async fn first_key(config: &Config, app: &App) -> Result<Option<String>, Failure> {
     if config.mode != Mode::Dev {
         return Ok(None);
     }
@@ -120,13 +121,11 @@ fn first_key(config: &Config) -> Result<Option<String>, Failure> {
     if let Ok(key) = fs::read_to_string(&file) {
         return Ok(Some(key.trim().to_owned()));
     }
-    make_data_dir(config)?;
-    db::migrate(&config.database()).context("the database cannot be opened")?;
-    let clients = Clients::new(&config.database());
-    if !clients.list().context("the clients cannot be read")?.is_empty() {
+    let clients = Clients::new(app.database.clone());
+    if !app.database.is_ready() || !clients.list().await.context("the clients cannot be read")?.is_empty() {
         return Ok(None);
     }
-    let made = clients.create(DEFAULT_SERVICE, "first run", &Scope::ALL, &SystemEntropy, SystemClock.now());
+    let made = clients.create(DEFAULT_SERVICE, "first run", &Scope::ALL, &SystemEntropy, SystemClock.now()).await;
     let (_, key) = made.context("the first client could not be made")?;
     write_private(&file, key.expose()).map_err(|error| anyhow!("cannot write {}: {error}", file.display()))?;
     Ok(Some(key.expose().clone()))
@@ -178,9 +177,10 @@ async fn sweep(app: Arc<App>, clock: Arc<dyn Clock>, retention: Duration, mut st
             _ = stopping.wait_for(|stopping| *stopping) => return,
         }
         let now = clock.now();
-        if let Some(accounts) = app.accounts.as_ref().filter(|_| now >= accounts_swept_at + ACCOUNTS_EVERY) {
+        if now >= accounts_swept_at + ACCOUNTS_EVERY {
             accounts_swept_at = now;
-            if let Err(error) = accounts.sweep(now, now - retention).await {
+            forget_old(&app, now).await;
+            if let Err(error) = AccountTables::new(app.database.clone()).sweep(now, now - retention).await {
                 tracing::warn!(%error, "housekeeping of accounts failed");
             }
         }
@@ -211,5 +211,18 @@ async fn wait_for([mut terminate, mut interrupt, mut hang_up]: [Signal; 3], tls:
                 None => tracing::info!("nothing to read again: no certificate is configured"),
             },
         }
+    }
+}
+
+/// What integrators asked long ago.
+async fn forget_old(app: &App, now: Timestamp) {
+    let Some(face) = &app.twilio else { return };
+    if let Err(error) = face.entities.sweep(now).await {
+        tracing::warn!(%error, "old challenges could not be removed");
+    }
+    if let Some(texts) = &face.texts
+        && let Err(error) = texts.sweep(now).await
+    {
+        tracing::warn!(%error, "old texts could not be removed");
     }
 }

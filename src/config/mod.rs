@@ -4,6 +4,7 @@
 //! gets a checked [`crate::verification::policy::Policy`] and never a section of this.
 
 mod accounts;
+mod database;
 mod delivery;
 mod secrets;
 mod server;
@@ -23,11 +24,13 @@ use serde::{Deserialize, Serialize};
 use crate::account::settings::AccountSettings;
 use crate::account::token::settings::TokenSettings;
 use crate::db::Synchronous;
+use crate::db::database::Settings;
 use crate::telemetry::LogFormat;
 use crate::verification::Destination;
-use crate::verification::policy::Policy;
+use crate::verification::policy::{DEFAULT_SERVICE, Policy};
 
 pub use accounts::{AccountLimitsConfig, AccountsConfig};
+pub use database::DatabaseConfig;
 pub use delivery::{DeliveryConfig, ProviderSection, RouteConfig};
 pub use secrets::{PEPPER_FILE, SecretsConfig};
 pub use server::{AdminConfig, ServerConfig};
@@ -103,6 +106,8 @@ pub struct Config {
     pub log: LogConfig,
     /// The embedded database.
     pub store: StoreConfig,
+    /// Accounts and clients.
+    pub database: DatabaseConfig,
     /// Server keys.
     pub secrets: SecretsConfig,
     /// The console provider.
@@ -132,6 +137,9 @@ pub struct Config {
     pub service: BTreeMap<String, ServiceConfig>,
     /// Limits over all services.
     pub limits: AllServicesConfig,
+    /// What services that are made at run time start from.
+    #[serde(skip)]
+    pub run_time_service: Option<ServiceConfig>,
     /// The process's environment, for the names that providers' own libraries use. Empty where none was asked for.
     #[serde(skip)]
     pub environment: BTreeMap<String, String>,
@@ -181,6 +189,10 @@ pub struct TutorialConfig {
 pub struct TwilioFaceConfig {
     /// Whether the routes exist.
     pub enabled: Switch,
+    /// Whether integrators may send texts of their own.
+    pub messages: bool,
+    /// Whether integrators may be told at plain HTTP, and at addresses that are not public.
+    pub private_webhooks: bool,
 }
 
 /// `[dev]`.
@@ -269,8 +281,10 @@ impl Config {
     fn from_layers(own: Figment) -> Result<Config, ConfigError> {
         let reference = Figment::from(Toml::string(DEFAULT_TOML));
         let services = service::resolve(&reference, &own)?;
+        let run_time_service = service::run_time(&reference, &own)?;
         let mut config: Config = reference.merge(own).extract().map_err(Box::new)?;
         config.service = services;
+        config.run_time_service = Some(run_time_service);
         config.server.host = server::host_of(&config.server.host)?;
         config.check()?;
         Ok(config)
@@ -280,6 +294,13 @@ impl Config {
     pub fn policies(&self) -> Result<Vec<Arc<Policy>>, ConfigError> {
         let services = self.service.iter();
         services.map(|(name, service)| service.policy(name, self.mode).map(Arc::new)).collect()
+    }
+
+    /// The rules that services start from which are made at run time.
+    pub fn run_time_policy(&self) -> Result<Policy, ConfigError> {
+        let service = self.run_time_service.as_ref().or_else(|| self.service.get(DEFAULT_SERVICE));
+        let service = service.ok_or_else(|| ConfigError::rule("service.default", "is missing"))?;
+        service.policy(DEFAULT_SERVICE, self.mode)
     }
 
     /// Where the database is.
@@ -311,9 +332,9 @@ impl Config {
         self.is_on(self.twilio_face.enabled)
     }
 
-    /// Where accounts are kept.
-    pub fn accounts_database(&self) -> PathBuf {
-        self.data_dir.join("accounts.db")
+    /// Where accounts and clients are kept, and how that is used.
+    pub fn database_settings(&self) -> Result<Settings, ConfigError> {
+        self.database.settings(&self.environment, &self.data_dir, self.database(), self.store.synchronous)
     }
 
     fn is_on(&self, switch: Switch) -> bool {
@@ -364,6 +385,7 @@ impl Config {
         if self.store.retention.0 < crate::verification::policy::LIFE_MAX {
             return Err(ConfigError::rule("store.retention", "must be at least 1h: verifications may live that long"));
         }
+        self.database_settings()?;
         self.accounts()?;
         self.accounts.hashing()?;
         self.token_settings("")?;

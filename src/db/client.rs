@@ -1,24 +1,25 @@
-//! Clients: callers of the API, and their keys.
+//! `client`: callers of the API, and their keys.
 //!
 //! A key reads `csk_PREFIX_SECRET`: the prefix finds the row, the secret (256 random bits) is stored as SHA-256 only and
 //! compared in constant time. A plain hash will do for a secret that nobody can guess (REC-01 says the same from 112 bits).
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+mod takeover;
+
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-use crate::db::{self, DatabaseError, Synchronous};
+use crate::db::database::{AssertSqlSafe, Change, DataError, Database, statement};
 use crate::secret::{Entropy, Redacted};
-use crate::verification::model::{Event, EventKind, Origin};
-use crate::verification::store::sqlite::rows::insert_event;
+use crate::verification::model::EventKind;
+
+pub use takeover::take_over;
 
 /// What a key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -35,11 +36,20 @@ pub enum Scope {
     /// Ask what access tokens are worth.
     #[serde(rename = "tokens:introspect")]
     Introspect,
+    /// Make, change and remove services of its own, and their limits.
+    #[serde(rename = "services:write")]
+    Services,
+    /// Send texts of one's own.
+    #[serde(rename = "messages:send")]
+    Messages,
 }
 
 impl Scope {
     /// Every scope: what a key gets when none is named.
-    pub const ALL: [Scope; 4] = [Scope::Write, Scope::Read, Scope::Release, Scope::Introspect];
+    pub const ALL: [Scope; 5] = [Scope::Write, Scope::Read, Scope::Release, Scope::Introspect, Scope::Services];
+
+    /// Those that there are: sending any text is nothing that a key may by itself.
+    pub const KNOWN: [Scope; 6] = [Scope::Write, Scope::Read, Scope::Release, Scope::Introspect, Scope::Services, Scope::Messages];
 
     /// The name as it appears outside.
     pub fn as_str(self) -> &'static str {
@@ -48,12 +58,14 @@ impl Scope {
             Scope::Read => "verifications:read",
             Scope::Release => "failures:release",
             Scope::Introspect => "tokens:introspect",
+            Scope::Services => "services:write",
+            Scope::Messages => "messages:send",
         }
     }
 
     /// The scope of that name.
     pub fn parse(name: &str) -> Option<Scope> {
-        Scope::ALL.into_iter().find(|scope| scope.as_str() == name)
+        Scope::KNOWN.into_iter().find(|scope| scope.as_str() == name)
     }
 }
 
@@ -100,29 +112,27 @@ pub fn prefix_of(key: &str) -> Option<&str> {
     (prefix.len() == 12 && secret.len() == 43).then_some(prefix)
 }
 
-/// The table of clients.
-#[derive(Clone)]
+/// The table of clients. Cheap to clone.
+#[derive(Debug, Clone)]
 pub struct Clients {
-    database: PathBuf,
-    /// Opened at the first use, and kept: a server looks its clients up again and again.
-    connection: Arc<Mutex<Option<Connection>>>,
+    database: Database,
 }
 
 impl Clients {
-    /// The clients in that database, which must be migrated.
-    pub fn new(database: &Path) -> Clients {
-        Clients { database: database.to_owned(), connection: Arc::default() }
+    /// The clients in that database.
+    pub fn new(database: Database) -> Clients {
+        Clients { database }
     }
 
     /// Makes a client, and the only copy of its key.
-    pub fn create(
+    pub async fn create(
         &self,
         service: &str,
         name: &str,
         scopes: &[Scope],
         entropy: &dyn Entropy,
         now: Timestamp,
-    ) -> Result<(Client, Redacted<String>), DatabaseError> {
+    ) -> Result<(Client, Redacted<String>), DataError> {
         let (mut id, mut prefix, mut secret) = ([0; 10], [0; 6], [0; 32]);
         entropy.fill(&mut id);
         entropy.fill(&mut prefix);
@@ -139,101 +149,102 @@ impl Clients {
             last_used_at: None,
             revoked_at: None,
         };
-        let hash: [u8; 32] = Sha256::digest(key.as_bytes()).into();
-        let scopes = client.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" ");
-        self.write(|connection| {
-            connection.execute(
-                "INSERT INTO client (id, service, name, key_prefix, key_hash, scopes, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                params![client.id.as_bytes(), client.service, client.name, client.key_prefix, hash, scopes, now.0],
-            )?;
-            record(connection, client.id, 0, EventKind::ClientCreated, now)
-        })?;
+        let hash = Sha256::digest(key.as_bytes());
+        self.database
+            .retrying(|| async {
+                let mut change = self.database.change().await?;
+                insert(&mut change, &client, &hash).await?;
+                record(&mut change, client.id, EventKind::ClientCreated, now).await?;
+                change.commit().await
+            })
+            .await?;
         Ok((client, Redacted::new(key)))
     }
 
     /// Revokes a client by its id or the prefix of its key. `None`: no such client, or revoked before.
-    pub fn revoke(&self, id_or_prefix: &str, now: Timestamp) -> Result<Option<Client>, DatabaseError> {
+    pub async fn revoke(&self, id_or_prefix: &str, now: Timestamp) -> Result<Option<Client>, DataError> {
         let wanted = id_or_prefix.strip_prefix("csk_").unwrap_or(id_or_prefix);
-        let Some(mut client) = self.list()?.into_iter().find(|client| client.id.to_string() == wanted || client.key_prefix == wanted)
-        else {
-            return Ok(None);
-        };
-        let mut revoked = false;
-        self.write(|connection| {
-            let sql = "UPDATE client SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";
-            revoked = connection.execute(sql, params![client.id.as_bytes(), now.0])? == 1;
-            if revoked { record(connection, client.id, 1, EventKind::ClientRevoked, now) } else { Ok(()) }
-        })?;
+        let clients = self.list().await?.into_iter();
+        let found = clients.into_iter().find(|client| client.id.to_string() == wanted || client.key_prefix == wanted);
+        let Some(mut client) = found else { return Ok(None) };
+        let revoked = self.database.retrying(|| async {
+            let mut change = self.database.change().await?;
+            let revoke = statement("UPDATE client SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL").bind(now).bind(client.id);
+            let revoked = revoke.execute(&mut change).await? == 1;
+            if revoked {
+                record(&mut change, client.id, EventKind::ClientRevoked, now).await?;
+            }
+            change.commit().await?;
+            Ok(revoked)
+        });
+        let revoked = revoked.await?;
         client.revoked_at = Some(now);
         Ok(revoked.then_some(client))
     }
 
     /// Every client, oldest first.
-    pub fn list(&self) -> Result<Vec<Client>, DatabaseError> {
-        self.read(|connection| {
-            let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM client ORDER BY id"))?;
-            statement.query_map([], |row| read(row).map(|keyed| Arc::unwrap_or_clone(keyed.client)))?.collect()
-        })
+    pub async fn list(&self) -> Result<Vec<Client>, DataError> {
+        let rows: Vec<Row> = statement(AssertSqlSafe(format!("{COLUMNS} ORDER BY id"))).fetch_all(&self.database).await?;
+        Ok(rows.into_iter().filter_map(read).map(|keyed| Arc::unwrap_or_clone(keyed.client)).collect())
     }
 
     /// The client whose key has that prefix, unless it was revoked.
-    pub fn by_prefix(&self, prefix: &str) -> Result<Option<KeyedClient>, DatabaseError> {
-        self.read(|connection| {
-            let sql = format!("SELECT {COLUMNS} FROM client WHERE key_prefix = ?1 AND revoked_at IS NULL");
-            connection.query_row(&sql, [prefix], read).optional()
-        })
+    pub async fn by_prefix(&self, prefix: &str) -> Result<Option<KeyedClient>, DataError> {
+        let query = statement(AssertSqlSafe(format!("{COLUMNS} WHERE key_prefix = ? AND revoked_at IS NULL"))).bind(prefix);
+        let row: Option<Row> = query.fetch_optional(&self.database).await?;
+        Ok(row.and_then(read))
+    }
+
+    /// The client with that id, unless it was revoked.
+    pub async fn by_id(&self, id: Uuid) -> Result<Option<Client>, DataError> {
+        let query = statement(AssertSqlSafe(format!("{COLUMNS} WHERE id = ? AND revoked_at IS NULL"))).bind(id);
+        let row: Option<Row> = query.fetch_optional(&self.database).await?;
+        Ok(row.and_then(read).map(|keyed| Arc::unwrap_or_clone(keyed.client)))
     }
 
     /// Notes that a key was used.
-    pub fn used(&self, id: Uuid, now: Timestamp) -> Result<(), DatabaseError> {
-        self.read(|connection| {
-            connection.execute("UPDATE client SET last_used_at = ?2 WHERE id = ?1", params![id.as_bytes(), now.0]).map(drop)
-        })
-    }
-
-    fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, DatabaseError> {
-        let mut kept = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let connection = match kept.take() {
-            Some(connection) => connection,
-            None => db::connect(&self.database, Synchronous::Full)?,
-        };
-        // Kept only when the work succeeded: what failed may have left a transaction open.
-        let done = work(&connection).map_err(|source| self.failed(source))?;
-        *kept = Some(connection);
-        Ok(done)
-    }
-
-    fn write(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), DatabaseError> {
-        self.read(|connection| {
-            connection.execute_batch("BEGIN IMMEDIATE")?;
-            work(connection)?;
-            connection.execute_batch("COMMIT")
-        })
-    }
-
-    fn failed(&self, source: rusqlite::Error) -> DatabaseError {
-        DatabaseError::Sqlite { path: self.database.display().to_string(), source }
+    pub async fn used(&self, id: Uuid, now: Timestamp) -> Result<(), DataError> {
+        let query = statement("UPDATE client SET last_used_at = ? WHERE id = ?").bind(now).bind(id);
+        query.execute(&self.database).await.map(drop)
     }
 }
 
-const COLUMNS: &str = "id, service, name, key_prefix, key_hash, scopes, created_at, last_used_at, revoked_at";
+const COLUMNS: &str = "SELECT id, service, name, key_prefix, key_hash, scopes, created_at, last_used_at, revoked_at FROM client";
 
-fn read(row: &Row<'_>) -> rusqlite::Result<KeyedClient> {
-    let scopes: String = row.get(5)?;
+type Row = (String, String, String, String, String, String, i64, Option<i64>, Option<i64>);
+
+/// None for a row that only a hand in the database can have made so: a key without its hash opens nothing.
+fn read((id, service, name, key_prefix, key_hash, scopes, created_at, last_used_at, revoked_at): Row) -> Option<KeyedClient> {
     let client = Client {
-        id: Uuid::from_bytes(row.get(0)?),
-        service: row.get(1)?,
-        name: row.get(2)?,
-        key_prefix: row.get(3)?,
+        id: Uuid::try_parse(&id).ok()?,
+        service: service.into(),
+        name,
+        key_prefix,
         scopes: scopes.split(' ').filter_map(Scope::parse).collect(),
-        created_at: Timestamp(row.get(6)?),
-        last_used_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
-        revoked_at: row.get::<_, Option<i64>>(8)?.map(Timestamp),
+        created_at: Timestamp(created_at),
+        last_used_at: last_used_at.map(Timestamp),
+        revoked_at: revoked_at.map(Timestamp),
     };
-    Ok(KeyedClient { client: Arc::new(client), key_hash: row.get(4)? })
+    Some(KeyedClient { client: Arc::new(client), key_hash: URL_SAFE_NO_PAD.decode(key_hash).ok()?.try_into().ok()? })
 }
 
-fn record(connection: &Connection, client: Uuid, revision: u32, kind: EventKind, at: Timestamp) -> rusqlite::Result<()> {
-    let event = Event { about: client, revision, at, kind, origin: Origin::default(), detail: None };
-    insert_event(connection, &event).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+/// Leaves a client alone that is there already.
+async fn insert(change: &mut Change, client: &Client, key_hash: &[u8]) -> Result<(), DataError> {
+    let scopes = client.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" ");
+    let sql = "INSERT INTO client (id, service, name, key_prefix, key_hash, scopes, created_at, last_used_at, revoked_at) \
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
+    let query = statement(sql).bind(client.id).bind(&*client.service).bind(&client.name).bind(&client.key_prefix);
+    let query = query.bind(URL_SAFE_NO_PAD.encode(key_hash)).bind(scopes).bind(client.created_at);
+    query.bind(client.last_used_at).bind(client.revoked_at).execute(change).await.map(drop)
+}
+
+/// For the audit log (LOG-01). Each happens to a client once, so that its id follows from the client's.
+async fn record(change: &mut Change, client: Uuid, kind: EventKind, at: Timestamp) -> Result<(), DataError> {
+    let mut random = [0; 10];
+    random.copy_from_slice(&client.as_bytes()[6..]);
+    random[9] ^= u8::from(kind == EventKind::ClientRevoked);
+    let id = uuid::Builder::from_unix_timestamp_millis(at.0.max(0) as u64, &random).into_uuid();
+    let sql = "INSERT INTO account_event (id, account_id, at, kind, address, detail) VALUES (?, ?, ?, ?, '', ?)";
+    let query = statement(sql).bind(id).bind(None::<Uuid>).bind(at).bind(kind.as_str()).bind(format!("client {client}"));
+    query.execute(change).await.map(drop)
 }

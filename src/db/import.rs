@@ -1,13 +1,10 @@
-//! People who come from another system: reading its table, and putting them among the accounts.
+//! People who come from another system: putting them among the accounts.
 //!
 //! Each leaves an event, so that a second run knows whom the first one put there, and does not take a stranger's claim to the
 //! same number for them. It refuses nothing silently: what became of each is told in the order in which they came.
 
-use futures_util::{Stream, StreamExt};
-use sqlx::{AssertSqlSafe, Connection, MySqlConnection, Row};
-
 use crate::clock::Timestamp;
-use crate::db::database::{Change, Database};
+use crate::db::database::{Change, DataError, Database, statement};
 use crate::secret::{Entropy, Redacted};
 use crate::verification::Destination;
 
@@ -48,8 +45,13 @@ pub enum Placed {
 }
 
 /// Puts them among the accounts, all or none of them, and says what became of each. `keep`: not only to see what would.
-pub async fn place(database: &Database, people: &[Person], terms: &Terms<'_>, keep: bool) -> Result<Vec<Placed>, sqlx::Error> {
+pub async fn place(database: &Database, people: &[Person], terms: &Terms<'_>, keep: bool) -> Result<Vec<Placed>, DataError> {
+    database.retrying(|| place_once(database, people, terms, keep)).await
+}
+
+async fn place_once(database: &Database, people: &[Person], terms: &Terms<'_>, keep: bool) -> Result<Vec<Placed>, DataError> {
     let mut change = database.change().await?;
+    change.lock(&people.iter().flat_map(|person| &person.identifiers).map(Destination::canonical).collect::<Vec<_>>()).await?;
     let mut placed = Vec::with_capacity(people.len());
     for person in people {
         placed.push(place_one(&mut change, person, terms).await?);
@@ -60,37 +62,39 @@ pub async fn place(database: &Database, people: &[Person], terms: &Terms<'_>, ke
     Ok(placed)
 }
 
-async fn place_one(change: &mut Change, person: &Person, terms: &Terms<'_>) -> Result<Placed, sqlx::Error> {
+async fn place_one(change: &mut Change, person: &Person, terms: &Terms<'_>) -> Result<Placed, DataError> {
     for identifier in &person.identifiers {
         let there = "SELECT e.id FROM identifier i JOIN account_event e ON e.account_id = i.account_id \
                      WHERE i.value = ? AND i.origin = 'registered' AND e.kind = 'account.imported'";
-        if sqlx::query(there).bind(identifier.canonical()).fetch_optional(&mut **change).await?.is_some() {
+        let there: Option<(String,)> = statement(there).bind(identifier.canonical()).fetch_optional(&mut *change).await?;
+        if there.is_some() {
             return Ok(Placed::There);
         }
-        let owned = sqlx::query("SELECT id FROM identifier WHERE owned_value = ?").bind(identifier.canonical());
-        if owned.fetch_optional(&mut **change).await?.is_some() {
+        let owned = statement("SELECT id FROM identifier WHERE owned_value = ?").bind(identifier.canonical());
+        let owned: Option<(String,)> = owned.fetch_optional(&mut *change).await?;
+        if owned.is_some() {
             return Ok(Placed::Taken);
         }
     }
     let account = new_id(terms);
     let insert = "INSERT INTO account (id, full_name, locale, roles, status, password, password_changed_at, created_at) \
                   VALUES (?, ?, ?, '', 'active', ?, ?, ?)";
-    let row = sqlx::query(insert).bind(&account).bind(&person.full_name).bind(terms.locale);
+    let row = statement(insert).bind(&account).bind(&person.full_name).bind(terms.locale);
     let row = row.bind(person.password.as_ref().map(|hash| hash.expose().clone())).bind(terms.now.0).bind(person.created_at.0);
-    row.execute(&mut **change).await?;
+    row.execute(&mut *change).await?;
     for identifier in &person.identifiers {
         let insert = "INSERT INTO identifier (id, account_id, kind, value, origin, claimed_at, proven_at, owned_value) \
                       VALUES (?, ?, ?, ?, 'registered', ?, ?, ?)";
         let value = identifier.canonical();
         let row =
-            sqlx::query(insert).bind(new_id(terms)).bind(&account).bind(if identifier.is_phone() { "phone" } else { "email" }).bind(value);
+            statement(insert).bind(new_id(terms)).bind(&account).bind(if identifier.is_phone() { "phone" } else { "email" }).bind(value);
         let row = row.bind(terms.now.0).bind(terms.verified.then_some(terms.now.0)).bind(terms.verified.then_some(value));
-        row.execute(&mut **change).await?;
+        row.execute(&mut *change).await?;
     }
     let masked: Vec<_> = person.identifiers.iter().map(Destination::masked).collect();
     let insert = "INSERT INTO account_event (id, account_id, at, kind, address, detail) VALUES (?, ?, ?, 'account.imported', '', ?)";
-    let row = sqlx::query(insert).bind(new_id(terms)).bind(&account).bind(terms.now.0).bind(masked.join(" "));
-    row.execute(&mut **change).await?;
+    let row = statement(insert).bind(new_id(terms)).bind(&account).bind(terms.now.0).bind(masked.join(" "));
+    row.execute(&mut *change).await?;
     Ok(Placed::Added)
 }
 
@@ -99,58 +103,4 @@ fn new_id(terms: &Terms<'_>) -> String {
     let mut random = [0; 10];
     terms.entropy.fill(&mut random);
     uuid::Builder::from_unix_timestamp_millis(terms.now.0.max(0) as u64, &random).into_uuid().to_string()
-}
-
-/// The table of another system in MySQL or MariaDB.
-pub struct ForeignTable {
-    connection: MySqlConnection,
-    table: String,
-    columns: Vec<(String, String)>,
-}
-
-impl ForeignTable {
-    /// Looks at its columns. The name of the table is checked: letters, digits and underscores.
-    pub async fn open(url: &str, table: &str) -> Result<ForeignTable, sqlx::Error> {
-        let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-        if table.is_empty() || table.len() > 64 || !table.chars().all(plain) {
-            return Err(sqlx::Error::Configuration("the table's name must be letters, digits and underscores".into()));
-        }
-        let mut connection = MySqlConnection::connect(url).await?;
-        let query = "SELECT CAST(column_name AS CHAR), CAST(data_type AS CHAR) FROM information_schema.columns \
-                     WHERE table_schema = DATABASE() AND table_name = ? ORDER BY ordinal_position";
-        let columns: Vec<(String, String)> = sqlx::query_as(query).bind(table).fetch_all(&mut connection).await?;
-        Ok(ForeignTable { connection, table: table.to_owned(), columns })
-    }
-
-    /// The names of its columns; none where there is no such table.
-    pub fn columns(&self) -> Vec<String> {
-        self.columns.iter().map(|(name, _)| name.clone()).collect()
-    }
-
-    /// How many rows it has.
-    pub async fn count(&mut self) -> Result<u64, sqlx::Error> {
-        let query = format!("SELECT COUNT(*) FROM `{}`", self.table);
-        let count: i64 = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut self.connection).await?;
-        Ok(count.max(0) as u64)
-    }
-
-    /// Its rows as text, the named columns in the order in which they are named; times as Unix seconds.
-    pub fn rows<'a>(&'a mut self, wanted: &[String]) -> impl Stream<Item = Result<Vec<Option<String>>, sqlx::Error>> + use<'a> {
-        let wanted = wanted.iter().filter_map(|name| self.columns.iter().find(|(column, _)| column == name));
-        let selected = wanted.map(|(name, kind)| {
-            // A back quote ends a name; doubled, it is part of it.
-            let name = format!("`{}`", name.replace('`', "``"));
-            match kind.as_str() {
-                "datetime" | "timestamp" | "date" => format!("CAST(FLOOR(UNIX_TIMESTAMP({name})) AS CHAR)"),
-                _ => format!("CAST({name} AS CHAR)"),
-            }
-        });
-        let selected: Vec<_> = selected.collect();
-        let query = format!("SELECT {} FROM `{}`", selected.join(", "), self.table);
-        let rows = sqlx::query(AssertSqlSafe(query)).fetch(&mut self.connection);
-        rows.map(move |row| {
-            let row = row?;
-            (0..selected.len()).map(|column| row.try_get::<Option<String>, _>(column)).collect()
-        })
-    }
 }

@@ -1,11 +1,17 @@
 //! Durable data: opening the database, bringing its tables up to date, and the plain tables beside the verifications.
 
 pub mod accounts;
+pub mod attempt;
 pub mod client;
 pub mod database;
+pub mod entities;
+pub mod foreign_table;
 pub mod import;
+pub mod rate_limit;
 pub mod refresh_token;
+pub mod service;
 pub mod signing_key;
+pub mod twilio;
 
 use std::path::Path;
 use std::time::Duration;
@@ -54,6 +60,16 @@ pub enum Synchronous {
     Normal,
 }
 
+impl Synchronous {
+    /// As SQLite calls it.
+    fn as_sql(self) -> &'static str {
+        match self {
+            Synchronous::Full => "FULL",
+            Synchronous::Normal => "NORMAL",
+        }
+    }
+}
+
 /// One applied or waiting migration.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Migration {
@@ -69,10 +85,7 @@ pub fn connect(path: &Path, synchronous: Synchronous) -> Result<Connection, Data
     let connection = Connection::open(path).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);
-    let synchronous = match synchronous {
-        Synchronous::Full => "FULL",
-        Synchronous::Normal => "NORMAL",
-    };
+    let synchronous = synchronous.as_sql();
     // The log is written back every 2,000 pages (16 MB): rarely enough to be cheap, often enough to be short.
     // Pages of 8 KB: rows are mostly appended, and each page is two system calls when it is logged.
     let settings = format!(

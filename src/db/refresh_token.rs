@@ -4,10 +4,9 @@ use uuid::Uuid;
 
 use crate::account::token::refresh::GRACE;
 use crate::clock::Timestamp;
-use crate::db::database::Database;
+use crate::db::database::{Database, statement};
 
-/// Why the table could not be read or changed.
-pub type Failed = sqlx::Error;
+pub use crate::db::database::DataError as Failed;
 
 /// What became of the use of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,25 +36,29 @@ pub struct NewToken<'a> {
 pub async fn begin(database: &Database, session: Uuid, token: NewToken<'_>, now: Timestamp) -> Result<bool, Failed> {
     let insert = "INSERT INTO refresh_token (token_hash, session_id, created_at, expires_at, spent_at)
          SELECT ?, id, ?, CASE WHEN expires_at < ? THEN expires_at ELSE ? END, NULL FROM session WHERE id = ?";
-    let query = sqlx::query(insert).bind(token.hash).bind(now.0).bind(token.expires_at.0).bind(token.expires_at.0);
-    Ok(query.bind(session.to_string()).execute(database.pool()).await?.rows_affected() == 1)
+    let query = statement(insert).bind(token.hash).bind(now.0).bind(token.expires_at.0).bind(token.expires_at.0);
+    Ok(query.bind(session.to_string()).execute(database).await? == 1)
 }
 
 /// Spends a token and keeps its successor: of many uses at once one is the first (A40).
 pub async fn spend(database: &Database, hash: &str, successor: NewToken<'_>, now: Timestamp) -> Result<Spent, Failed> {
+    database.retrying(|| spend_once(database, hash, successor, now)).await
+}
+
+async fn spend_once(database: &Database, hash: &str, successor: NewToken<'_>, now: Timestamp) -> Result<Spent, Failed> {
     let mut change = database.change().await?;
     // The guard is in the statement: of two that run at once only one changes a row, whatever the database.
     let guarded = "UPDATE refresh_token SET spent_at = ? WHERE token_hash = ? AND spent_at IS NULL AND expires_at > ?";
-    let won = sqlx::query(guarded).bind(now.0).bind(hash).bind(now.0).execute(&mut *change).await?.rows_affected() == 1;
+    let won = statement(guarded).bind(now.0).bind(hash).bind(now.0).execute(&mut change).await? == 1;
     let find = "SELECT session_id, spent_at FROM refresh_token WHERE token_hash = ?";
-    let found: Option<(String, Option<i64>)> = sqlx::query_as(find).bind(hash).fetch_optional(&mut *change).await?;
+    let found: Option<(String, Option<i64>)> = statement(find).bind(hash).fetch_optional(&mut change).await?;
     let Some((session, spent_at)) = found else { return Ok(Spent::Unknown) };
     let Ok(session) = Uuid::try_parse(&session) else { return Ok(Spent::Unknown) };
     if won {
         let insert = "INSERT INTO refresh_token (token_hash, session_id, created_at, expires_at, spent_at)
              SELECT ?, id, ?, CASE WHEN expires_at < ? THEN expires_at ELSE ? END, NULL FROM session WHERE id = ? AND expires_at > ?";
-        let query = sqlx::query(insert).bind(successor.hash).bind(now.0).bind(successor.expires_at.0).bind(successor.expires_at.0);
-        let kept = query.bind(session.to_string()).bind(now.0).execute(&mut *change).await?.rows_affected() == 1;
+        let query = statement(insert).bind(successor.hash).bind(now.0).bind(successor.expires_at.0).bind(successor.expires_at.0);
+        let kept = query.bind(session.to_string()).bind(now.0).execute(&mut change).await? == 1;
         if !kept {
             // The session ended: its tokens are worth nothing, spent or not.
             return Ok(Spent::Expired);
@@ -65,7 +68,7 @@ pub async fn spend(database: &Database, hash: &str, successor: NewToken<'_>, now
     }
     let Some(spent_at) = spent_at.map(Timestamp) else { return Ok(Spent::Expired) };
     let unused = "SELECT COUNT(*) FROM refresh_token WHERE token_hash = ? AND spent_at IS NULL";
-    let (unused,): (i64,) = sqlx::query_as(unused).bind(successor.hash).fetch_one(&mut *change).await?;
+    let (unused,): (i64,) = statement(unused).bind(successor.hash).fetch_one(&mut change).await?;
     let again = now < spent_at + GRACE && unused == 1;
     Ok(if again { Spent::AgainWithinGrace(session) } else { Spent::Reused(session) })
 }
@@ -77,6 +80,7 @@ mod tests {
     use super::*;
     use crate::account::secret_token::SecretToken;
     use crate::account::token::refresh;
+    use crate::db::database::testing::OwnDatabase;
     use crate::secret::{Entropy, Pepper, Peppers, SystemEntropy};
 
     const NOW: Timestamp = Timestamp(1_767_225_600_000);
@@ -87,23 +91,23 @@ mod tests {
         database: Database,
         session: Uuid,
         peppers: Peppers,
-        _directory: tempfile::TempDir,
+        _own: OwnDatabase,
     }
 
     impl Family {
         async fn new() -> Family {
-            let directory = tempfile::tempdir().expect("a directory");
-            let database = Database::open(&directory.path().join("accounts.db"), crate::db::Synchronous::Normal).await.expect("opens");
+            let own = OwnDatabase::new().await;
+            let database = Database::own(&own).await;
             let account = "INSERT INTO account (id, full_name, locale, roles, status, password_changed_at, created_at) VALUES ('a', '', 'en', '', 'active', 0, 0)";
-            sqlx::query(account).execute(database.pool()).await.expect("an account");
+            statement(account).execute(&database).await.expect("an account");
             let mut bytes = [0; 16];
             SystemEntropy.fill(&mut bytes);
             let session = Uuid::from_bytes(bytes);
             let sql = "INSERT INTO session (id, token_hash, account_id, assurance, methods, created_at, authenticated_at, seen_at, expires_at, idle, address, agent) VALUES (?, 'h', 'a', 2, 'pwd sms', 0, 0, 0, ?, 0, '', '')";
-            let query = sqlx::query(sql).bind(session.to_string()).bind((NOW + SESSION_LIFE).0);
-            query.execute(database.pool()).await.expect("a session");
+            let query = statement(sql).bind(session.to_string()).bind((NOW + SESSION_LIFE).0);
+            query.execute(&database).await.expect("a session");
             let peppers = Peppers { current: Pepper::new(&[7; 32]).expect("32 bytes are enough"), previous: None };
-            Family { database, session, peppers, _directory: directory }
+            Family { database, session, peppers, _own: own }
         }
 
         async fn begin(&self) -> SecretToken {
@@ -162,7 +166,7 @@ mod tests {
         assert_eq!(spent, Spent::First(family.session));
         assert_eq!(family.spend(&next, end).await.0, Spent::Expired);
         let unused = family.begin().await;
-        sqlx::query("DELETE FROM session").execute(family.database.pool()).await.expect("deleted");
+        statement("DELETE FROM session").execute(&family.database).await.expect("deleted");
         assert_eq!(family.spend(&unused, NOW).await.0, Spent::Unknown);
         let new = NewToken { hash: "orphan", expires_at: NOW + IDLE };
         assert!(!begin(&family.database, family.session, new, NOW).await.expect("asked"), "no session, no token");
@@ -173,7 +177,7 @@ mod tests {
     #[tokio::test]
     async fn an_idle_token_ends() {
         let family = Family::new().await;
-        sqlx::query("UPDATE session SET expires_at = ?").bind((NOW + IDLE * 4).0).execute(family.database.pool()).await.expect("longer");
+        statement("UPDATE session SET expires_at = ?").bind((NOW + IDLE * 4).0).execute(&family.database).await.expect("longer");
         let token = family.begin().await;
         assert_eq!(family.spend(&token, NOW + IDLE).await.0, Spent::Expired);
         assert!(matches!(family.spend(&token, NOW + IDLE - Duration::from_millis(1)).await.0, Spent::First(_)));

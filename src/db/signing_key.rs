@@ -2,10 +2,9 @@
 //! [`crate::account::token::keys`]; here a decision and the rows that it was made from are one step.
 
 use crate::clock::Timestamp;
-use crate::db::database::Database;
+use crate::db::database::{Database, statement};
 
-/// Why the table could not be read or changed.
-pub type Failed = sqlx::Error;
+pub use crate::db::database::DataError as Failed;
 
 /// A key as it lies there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,30 +42,31 @@ const ALL: &str = "SELECT id, algorithm, secret, public, created_at, active_at, 
 
 /// Every key, in the order in which they sign.
 pub async fn all(database: &Database) -> Result<Vec<SigningKeyRow>, Failed> {
-    let rows: Vec<Row> = sqlx::query_as(ALL).fetch_all(database.pool()).await?;
+    let rows: Vec<Row> = statement(ALL).fetch_all(database).await?;
     Ok(rows.into_iter().map(read).collect())
 }
 
 /// Reads every key, decides, and writes, with no other writer in between. Answers what is there then.
 pub async fn change(database: &Database, decide: impl FnOnce(&[SigningKeyRow]) -> KeyChange + Send) -> Result<Vec<SigningKeyRow>, Failed> {
     let mut change = database.change().await?;
-    let rows: Vec<Row> = sqlx::query_as(ALL).fetch_all(&mut *change).await?;
+    change.lock(&["signing_key"]).await?;
+    let rows: Vec<Row> = statement(ALL).fetch_all(&mut change).await?;
     let rows: Vec<_> = rows.into_iter().map(read).collect();
     let KeyChange { add, retire, remove } = decide(&rows);
     for (id, at) in retire {
-        sqlx::query("UPDATE signing_key SET retired_at = ? WHERE id = ?").bind(at.0).bind(id).execute(&mut *change).await?;
+        statement("UPDATE signing_key SET retired_at = ? WHERE id = ?").bind(at.0).bind(id).execute(&mut change).await?;
     }
     for id in remove {
-        sqlx::query("DELETE FROM signing_key WHERE id = ?").bind(id).execute(&mut *change).await?;
+        statement("DELETE FROM signing_key WHERE id = ?").bind(id).execute(&mut change).await?;
     }
     if let Some(key) = add {
         let insert =
             "INSERT INTO signing_key (id, algorithm, secret, public, created_at, active_at, retired_at) VALUES (?, ?, ?, ?, ?, ?, ?)";
-        let query = sqlx::query(insert).bind(key.id).bind(key.algorithm).bind(key.secret).bind(key.public);
+        let query = statement(insert).bind(key.id).bind(key.algorithm).bind(key.secret).bind(key.public);
         let query = query.bind(key.created_at.0).bind(key.active_at.0).bind(key.retired_at.map(|at| at.0));
-        query.execute(&mut *change).await?;
+        query.execute(&mut change).await?;
     }
-    let rows: Vec<Row> = sqlx::query_as(ALL).fetch_all(&mut *change).await?;
+    let rows: Vec<Row> = statement(ALL).fetch_all(&mut change).await?;
     change.commit().await?;
     Ok(rows.into_iter().map(read).collect())
 }

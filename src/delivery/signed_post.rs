@@ -121,7 +121,8 @@ mod tests {
     /// OPS-06: no address of ours, in any spelling, and no plain HTTP.
     #[test]
     fn private_addresses_are_refused_unless_they_are_allowed() {
-        for private in ["https://127.0.0.1/", "https://[::1]/", "https://2130706433/", "https://0x7f.1/", "https://169.254.169.254/latest"] {
+        for private in ["https://127.0.0.1/", "https://[::1]/", "https://2130706433/", "https://0x7f.1/", "https://169.254.169.254/latest"]
+        {
             assert!(judged(private, false).is_err(), "{private}");
             assert!(judged(private, true).is_ok(), "{private}");
         }

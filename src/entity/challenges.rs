@@ -144,8 +144,7 @@ impl Entities {
         if let Some(step) = self.accepted_step(entity, &row, code)? {
             let sealed = self.sealed_anew(entity, &row);
             if self.tables.approve_challenge(&challenge, step, sealed.as_deref(), now).await? {
-                let approved =
-                    Challenge { status: ChallengeStatus::Approved, updated_at: now, answered_at: Some(now), ..challenge };
+                let approved = Challenge { status: ChallengeStatus::Approved, updated_at: now, answered_at: Some(now), ..challenge };
                 self.tell(EventKind::ChallengeApproved, entity, &row.factor, Some(approved.clone()));
                 return Ok(Answered::Judged(Box::new(approved)));
             }

@@ -59,7 +59,10 @@ impl Settings {
         request::name("FriendlyName", &self.name)?;
         let known = |event: &String| event == EVERY || EventKind::ALL.iter().any(|kind| kind.as_str() == event);
         if self.events.is_empty() || !self.events.iter().all(known) {
-            return Err(InvalidField::new("EventTypes", "must name factor.created, factor.verified, factor.deleted, challenge.approved, challenge.denied or *"));
+            return Err(InvalidField::new(
+                "EventTypes",
+                "must name factor.created, factor.verified, factor.deleted, challenge.approved, challenge.denied or *",
+            ));
         }
         if !["v1", "v2"].contains(&self.version.as_str()) {
             return Err(InvalidField::new("Version", "must be v1 or v2"));

@@ -199,7 +199,7 @@ impl FromRequestParts<Arc<App>> for Authenticated {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let key = bearer(&parts.headers)
             .ok_or_else(|| Problem::new(ProblemCode::Unauthorized).detail("Send Authorization: Bearer KEY (countersign client create)."))?;
-        let client = app.keys.client_of(key).await.map_err(Problem::internal)?;
+        let client = app.keys.client_of(key).await?;
         let client = client.ok_or_else(|| Problem::new(ProblemCode::Unauthorized).detail("The key is unknown or revoked."))?;
         let idempotency_key = idempotency_key(&parts.headers)?;
         Ok(Authenticated { client, idempotency_key })

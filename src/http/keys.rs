@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
-use crate::db::DatabaseError;
 use crate::db::client::{Client, Clients, KeyedClient, prefix_of};
+use crate::db::database::DataError;
 
 /// How long a look-up is remembered.
 const REMEMBERED: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ impl Keys {
     }
 
     /// The client with this very key, if it is not revoked.
-    pub async fn client_of(&self, key: &str) -> Result<Option<Arc<Client>>, DatabaseError> {
+    pub async fn client_of(&self, key: &str) -> Result<Option<Arc<Client>>, DataError> {
         let Some(prefix) = prefix_of(key) else { return Ok(None) };
         let now = self.clock.now();
         let entry = match self.remembered(prefix, now) {
@@ -62,9 +62,8 @@ impl Keys {
         (Some(entry.clone()), fresh)
     }
 
-    async fn look_up(&self, prefix: &str, noted_at: Option<Timestamp>, now: Timestamp) -> Result<Entry, DatabaseError> {
-        let (clients, owned) = (self.clients.clone(), prefix.to_owned());
-        let found = tokio::task::spawn_blocking(move || clients.by_prefix(&owned)).await.unwrap_or(Ok(None))?;
+    async fn look_up(&self, prefix: &str, noted_at: Option<Timestamp>, now: Timestamp) -> Result<Entry, DataError> {
+        let found = self.clients.by_prefix(prefix).await?;
         let entry = Entry { found: found.map(Arc::new), looked_up_at: now, noted_at };
         let mut entries = self.entries();
         if entries.len() >= PREFIXES {
@@ -79,8 +78,8 @@ impl Keys {
             entry.noted_at = Some(now);
         }
         let (clients, id) = (self.clients.clone(), keyed.client.id);
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = clients.used(id, now) {
+        tokio::spawn(async move {
+            if let Err(error) = clients.used(id, now).await {
                 tracing::warn!(%error, client = %id, "the use of a key could not be noted");
             }
         });

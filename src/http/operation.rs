@@ -31,6 +31,11 @@ async fn ready(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
     if *app.stopping.borrow() {
         return Err(unavailable("The server is stopping."));
     }
+    match tokio::time::timeout(PING_TIMEOUT, app.database.ping()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Err(unavailable(&format!("The database {}.", error.reason().as_str()))),
+        Err(_) => return Err(unavailable("The database does not answer.")),
+    }
     match tokio::time::timeout(PING_TIMEOUT, app.engine.store.ping()).await {
         Ok(Ok(())) => Ok(Json(json!({ "status": "ready", "providers": app.dispatcher.states() }))),
         Ok(Err(_)) | Err(_) => Err(unavailable("The store does not answer.")),

@@ -14,6 +14,7 @@ use crate::account::AccountError;
 use crate::account::password::HashError;
 use crate::account::token::TokenError;
 use crate::clock::seconds_rounded_up;
+use crate::db::database::DataError;
 use crate::verification::limit::{self, Limited};
 use crate::verification::request::InvalidField;
 use crate::verification::store::StoreError;
@@ -282,6 +283,12 @@ impl From<StoreError> for Problem {
         // Fail closed and soon: the same request may pass in a moment (OPS-01).
         let problem = Problem::new(ProblemCode::Unavailable).retry_after(Duration::from_secs(1));
         Problem { cause: Some(error.to_string()), ..problem }
+    }
+}
+
+impl From<DataError> for Problem {
+    fn from(error: DataError) -> Problem {
+        Problem::from(AccountError::Database(error))
     }
 }
 

@@ -18,7 +18,8 @@ use crate::verification::courier::{CodeMaker, Courier, Parcel, ProviderVerdict, 
 use crate::verification::destination::{Country, Destination};
 use crate::verification::limit::{LimitName, Limited, SendRule};
 use crate::verification::model::{Channel, CodeBy, Delivery, Event, EventKind, Status, Verification, VerificationId, failures_key};
-use crate::verification::policy::{DEFAULT_SERVICE, Policy};
+use crate::verification::policies::Policies;
+use crate::verification::policy::Policy;
 use crate::verification::prepare::{ip_key, rate};
 use crate::verification::request::{self, Caller, InvalidField, StartRequest, Which};
 use crate::verification::store::{
@@ -36,7 +37,7 @@ pub struct Engine {
     /// Who takes messages away.
     pub courier: Arc<dyn Courier>,
     /// The rules by service.
-    pub policies: HashMap<Arc<str>, Arc<Policy>>,
+    pub policies: Policies,
     /// Messages to one destination from all services.
     pub destination_all_services: Arc<SendRule>,
     /// Server keys.
@@ -93,7 +94,11 @@ impl Engine {
     /// Sends a code to a destination. With `wait`, answers once it is known what became of the message, or after
     /// [`Engine::wait_max`]; otherwise at once.
     pub async fn start(&self, caller: &Caller, request: StartRequest, wait: bool) -> Result<Started, StoreError> {
-        let policy = self.policy(&caller.service);
+        let policy = self.policies.current(&caller.service).await?;
+        let policy = match policy.worded(request.extras.brand.as_deref(), request.extras.app_hash.as_deref()) {
+            Ok(policy) => policy,
+            Err(invalid) => return Ok(Started::Invalid(invalid)),
+        };
         let now = self.clock.now();
         match self.prepare(&policy, caller, request, now) {
             Err(invalid) => Ok(Started::Invalid(invalid)),
@@ -114,7 +119,7 @@ impl Engine {
         own_code: Option<Code>,
         wait: bool,
     ) -> Result<Started, StoreError> {
-        let policy = self.policy(&caller.service);
+        let policy = self.policies.current(&caller.service).await?;
         // Somebody may be quicker between the read and the guarded write: then read again. Each round loses to a
         // transition that passed, and a destination gets few of those, so this ends.
         for _ in 0..8 {
@@ -133,11 +138,16 @@ impl Engine {
 
     /// Judges a code: count first, compare in constant time, then approve exactly once.
     pub async fn check(&self, caller: &Caller, which: Which, code: &Code) -> Result<Verdict, StoreError> {
-        let policy = self.policy(&caller.service);
+        self.check_counting(caller, which, code).await.map(|(verdict, _)| verdict)
+    }
+
+    /// The same, and whether this very check was counted: the last one that is looks like those after it, which are not.
+    pub async fn check_counting(&self, caller: &Caller, which: Which, code: &Code) -> Result<(Verdict, bool), StoreError> {
+        let policy = self.policies.current(&caller.service).await?;
         let now = self.clock.now();
         let target = match self.target(&policy, which) {
             Ok(target) => target,
-            Err(invalid) => return Ok(Verdict::Invalid(invalid)),
+            Err(invalid) => return Ok((Verdict::Invalid(invalid), false)),
         };
         let idempotency = self.claim(caller, "check", |digest| {
             match &target {
@@ -162,7 +172,9 @@ impl Engine {
             origin: caller.origin(),
             now,
         };
-        let verdict = match self.store.attempt(attempt).await? {
+        let outcome = self.store.attempt(attempt).await?;
+        let counted = matches!(outcome, AttemptOutcome::Judge(_));
+        let verdict = match outcome {
             AttemptOutcome::Judge(verification) => match self.judge(caller, *verification, code, idempotency, now).await? {
                 Some(checked) => Verdict::Judged(checked),
                 None => Verdict::NotJudged,
@@ -181,8 +193,8 @@ impl Engine {
             AttemptOutcome::InFlight => Verdict::IdempotencyKeyInFlight,
             AttemptOutcome::KeyReused => Verdict::IdempotencyKeyReused,
         };
-        self.metrics.checked(&caller.service, &verdict);
-        Ok(verdict)
+        self.metrics.checked(self.policies.label(&caller.service), &verdict);
+        Ok((verdict, counted))
     }
 
     /// Calls a pending verification off. The snapshot tells where it stands then.
@@ -210,7 +222,7 @@ impl Engine {
 
     /// One verification of a service.
     pub async fn get(&self, service: &str, id: VerificationId) -> Result<Option<(Verification, Snapshot)>, StoreError> {
-        let policy = self.policy(service);
+        let policy = self.policies.current(service).await?;
         let found = self.store.get(service, id).await?;
         Ok(found.map(|(verification, bucket)| {
             let snapshot = Snapshot::of(&verification, &bucket, &policy.sends, self.clock.now());
@@ -231,7 +243,7 @@ impl Engine {
         before: Option<VerificationId>,
         limit: usize,
     ) -> Result<Result<Vec<Snapshot>, InvalidField>, StoreError> {
-        let policy = self.policy(service);
+        let policy = self.policies.current(service).await?;
         let destination = match self.destination(&policy, to) {
             Ok(destination) => destination,
             Err(invalid) => return Ok(Err(invalid)),
@@ -243,7 +255,8 @@ impl Engine {
 
     /// Forgives the wrong codes of a destination, or of a subject: the "rebind" after the hard cap.
     pub async fn release(&self, caller: &Caller, to: &str, subject: Option<String>) -> Result<Result<bool, InvalidField>, StoreError> {
-        let destination = self.destination(&self.policy(&caller.service), to);
+        let policy = self.policies.current(&caller.service).await?;
+        let destination = self.destination(&policy, to);
         let (destination, subject) = match destination.and_then(|destination| Ok((destination, request::subject(subject)?))) {
             Ok(found) => found,
             Err(invalid) => return Ok(Err(invalid)),
@@ -264,7 +277,7 @@ impl Engine {
         let left = self.store.undelivered(self.clock.now()).await?;
         let count = left.len();
         for verification in left {
-            let policy = self.policy(&verification.service);
+            let policy = self.policies.current(&verification.service).await?;
             if self.courier.code_maker(verification.channel, verification.destination.country()).is_none() {
                 self.give_up(&verification, "no configured provider serves it any more").await;
                 continue;
@@ -307,7 +320,11 @@ impl Engine {
 
     /// The next channel after the one that failed, with the same code. A code that cannot be made again stays where it is.
     async fn fall_back(&self, verification: Verification) {
-        let policy = self.policy(&verification.service);
+        // A database that does not answer: what is known here will do for a message that is under way.
+        let policy = match self.policies.current(&verification.service).await {
+            Ok(policy) => policy,
+            Err(_) => self.policy(&verification.service),
+        };
         let now = self.clock.now();
         let next = policy.channel_after(verification.channel).filter(|&channel| {
             let maker = self.courier.code_maker(channel, verification.destination.country());
@@ -336,11 +353,9 @@ impl Engine {
         Destination::parse(input, policy.default_region).map_err(|error| InvalidField::new("to", error.to_string()))
     }
 
-    /// The rules of a service. Clients are bound to a configured one; were it removed since, the default's rules hold.
+    /// The rules of a service as far as they are known here: those of configured services always are.
     pub fn policy(&self, service: &str) -> Arc<Policy> {
-        let policy = self.policies.get(service).or_else(|| self.policies.get(DEFAULT_SERVICE));
-        #[expect(clippy::expect_used, reason = "the configuration always has the default service")]
-        Arc::clone(policy.expect("the default service"))
+        self.policies.known(service)
     }
 
     /// Hands what was queued to the courier. `code` is that of verification `id`.
@@ -371,7 +386,7 @@ impl Engine {
             Sending::NotFound | Sending::Moved => Started::NotFound,
             Sending::Ended(status) => Started::Ended(status),
         };
-        self.metrics.started(&policy.service, &started);
+        self.metrics.started(self.policies.label(&policy.service), &started);
         Ok(started)
     }
 

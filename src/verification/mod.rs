@@ -18,6 +18,7 @@ pub mod destination;
 pub mod engine;
 pub mod limit;
 pub mod model;
+pub mod policies;
 pub mod policy;
 pub mod prepare;
 pub mod request;
@@ -25,6 +26,7 @@ pub mod service;
 pub mod sharded;
 pub mod store;
 pub mod template;
+pub mod vouch;
 
 pub use destination::Destination;
 pub use engine::Engine;

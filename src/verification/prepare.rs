@@ -90,7 +90,8 @@ impl Engine {
                 Some(code)
             }
         };
-        let takes = self.send_limits(policy, caller, &verification);
+        let mut takes = self.send_limits(policy, caller, &verification);
+        takes.extend(request.extras.own_limits.iter().map(|limit| limit.take(&caller.service)));
         let sends = Arc::clone(&policy.sends);
         Ok((Start { verification, takes, sends, rearm, idempotency, origin: caller.origin(), now }, code))
     }

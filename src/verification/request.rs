@@ -6,7 +6,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::secret::Code;
+use crate::verification::limit::{LimitName, Quota, Rule, SendRule, Take};
 use crate::verification::model::{Channel, Metadata, Origin, VerificationId};
+use crate::verification::policy::WINDOW_COUNT_MAX;
 
 /// The purpose of a verification whose caller names none.
 pub const PURPOSE_DEFAULT: &str = "default";
@@ -65,6 +67,44 @@ pub struct StartRequest {
     pub subject: Option<String>,
     /// The caller's own notes.
     pub metadata: Metadata,
+    /// What few callers ask for.
+    pub extras: Extras,
+}
+
+/// What few callers ask for with a start.
+#[derive(Debug, Clone, Default)]
+pub struct Extras {
+    /// The brand of this message, where the service allows it.
+    pub brand: Option<String>,
+    /// The hash of the Android app that waits for this message.
+    pub app_hash: Option<String>,
+    /// Limits of the caller's own, taken from together with ours.
+    pub own_limits: Vec<OwnLimit>,
+}
+
+/// A limit that a caller has made, for one value: so many starts for this session, this device …
+#[derive(Debug, Clone)]
+pub struct OwnLimit {
+    /// Names the limit among those of its service.
+    pub name: String,
+    /// What is limited.
+    pub value: String,
+    /// How often.
+    pub quota: Quota,
+}
+
+impl OwnLimit {
+    /// What a start in that service takes. Exact where a window can hold so many.
+    pub fn take(&self, service: &str) -> Take {
+        let exact = self.quota.count <= WINDOW_COUNT_MAX;
+        let rule = match exact {
+            true => Rule::Windows(Arc::new(SendRule { quotas: vec![self.quota], waits: Vec::new() })),
+            false => Rule::Rate(self.quota),
+        };
+        // The two kinds of rule read a bucket's numbers differently: neither may find the other's.
+        let parts = [service.as_bytes(), self.name.as_bytes(), self.value.as_bytes(), &[u8::from(exact)]];
+        Take { key: LimitName::Own.key(&parts), name: LimitName::Own, rule }
+    }
 }
 
 /// Which verification is meant.

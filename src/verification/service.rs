@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-use crate::verification::policy::{Policy, PolicyError};
+use crate::verification::policy::{Policy, PolicyError, checked_brand};
 
 /// A service, configured or made at run time.
 #[derive(Debug, Clone, PartialEq)]
@@ -159,11 +159,13 @@ impl Settings {
 
     /// The rules of a service with these settings, over those that every such service starts from.
     pub fn policy(&self, name: &Arc<str>, base: &Policy) -> Result<Policy, PolicyError> {
+        let brand = checked_brand(&self.friendly_name).map_err(|rule| PolicyError { key: "friendly_name".into(), rule: rule.into() })?;
         let policy = Policy {
             service: Arc::clone(name),
-            brand: self.friendly_name.as_str().into(),
+            brand: brand.into(),
             code_length: self.code_length,
             custom_code: self.custom_code_enabled,
+            custom_brand: true,
             ..base.clone()
         };
         policy.checked()

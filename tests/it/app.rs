@@ -9,19 +9,24 @@ use axum::Router;
 use countersign::app::{App, BuildError};
 use countersign::clock::{Clock, TestClock};
 use countersign::config::Config;
+use countersign::db::Synchronous;
 use countersign::db::client::{Clients, Scope};
-use countersign::db::{self, Synchronous};
+use countersign::db::database::Database;
 use countersign::http;
 use countersign::http::server::Server;
 use countersign::http::tls::Tls;
+use countersign::secret::Redacted;
 use countersign::secret::SystemEntropy;
 use countersign::verification::policy::DEFAULT_SERVICE;
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::actors::{Client, Inbox, Stranger, eventually};
+use crate::own_database::{self, OwnDatabase};
 use crate::wire::Wire;
 
 /// As a public URL: others cannot reach this server.
@@ -30,6 +35,17 @@ pub const NOWHERE: &str = "https://nowhere.example";
 /// Nobody named another place, or it is that of the run before.
 fn own_url(public_url: &Option<String>) -> bool {
     public_url.as_ref().is_none_or(|url| url.starts_with("http://127.0.0.1"))
+}
+
+/// Does it on a thread with a runtime of its own, whatever the test's own runtime is busy with.
+fn aside<T: Send>(work: impl AsyncFnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(work())
+        });
+        thread.join().expect("it is done")
+    })
 }
 
 /// A running server and what belongs to it.
@@ -41,6 +57,8 @@ pub struct TestApp {
     pub wire: Arc<Wire>,
     config: Config,
     directory: TempDir,
+    /// Where accounts and clients lie, where that is a server's database.
+    own: Option<OwnDatabase>,
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
 }
@@ -81,12 +99,18 @@ impl TestApp {
         config.dev.inbox_size = 100_000;
         // What `full` adds is for power cuts, and none happens here; the real executable is tested with it.
         config.store.synchronous = Synchronous::Normal;
-        TestApp::run(config, directory, Arc::new(TestClock::default()), tls, routes).await
+        let own = if own_database::server().is_some() { Some(OwnDatabase::new().await) } else { None };
+        if let Some(own) = &own {
+            config.database.url = Some(Redacted::new(own.url.clone()));
+            config.database.connections = 4;
+        }
+        TestApp::run(config, directory, own, Arc::new(TestClock::default()), tls, routes).await
     }
 
     async fn run(
         mut config: Config,
         directory: TempDir,
+        own: Option<OwnDatabase>,
         clock: Arc<TestClock>,
         tls: Option<Arc<Tls>>,
         routes: impl FnOnce(&Arc<App>) -> Router,
@@ -131,7 +155,7 @@ impl TestApp {
             tokio::spawn(server(public, routes(&app), tls).run(stopping.clone())),
             tokio::spawn(server(admin, http::admin(&app), None).run(stopping.clone())),
         ];
-        TestApp { clock, address, admin_address, wire: Wire::new(address), app, config, directory, stop, servers }
+        TestApp { clock, address, admin_address, wire: Wire::new(address), app, config, directory, own, stop, servers }
     }
 
     /// Stops as `serve` does: no new connections, requests under way finish, queued messages go out.
@@ -151,10 +175,10 @@ impl TestApp {
     /// The same with other settings.
     pub async fn restart_with(mut self, change: impl FnOnce(&mut Config)) -> TestApp {
         self.stop().await;
-        let TestApp { mut config, directory, clock, app, wire, .. } = self;
+        let TestApp { mut config, directory, own, clock, app, wire, .. } = self;
         drop((app, wire));
         change(&mut config);
-        TestApp::run(config, directory, clock, None, http::public).await
+        TestApp::run(config, directory, own, clock, None, http::public).await
     }
 
     /// A client of the default service that may do everything.
@@ -163,32 +187,44 @@ impl TestApp {
     }
 
     pub fn client_of(&self, service: &str, scopes: &[Scope]) -> Client {
-        let (_, key) = self.clients().create(service, "test", scopes, &SystemEntropy, self.clock.now()).expect("a client");
+        let (settings, now) = (self.config.database_settings().expect("settings"), self.clock.now());
+        let key = aside(async || {
+            let database = Database::open(settings).await.expect("a database");
+            let (_, key) = Clients::new(database.clone()).create(service, "test", scopes, &SystemEntropy, now).await.expect("a client");
+            database.close().await;
+            key
+        });
         Client { wire: Arc::clone(&self.wire), key: key.expose().clone() }
     }
 
     /// The table of clients, as the command line uses it.
     pub fn clients(&self) -> Clients {
-        db::migrate(&self.config.database()).expect("a database");
-        Clients::new(&self.config.database())
+        Clients::new(self.app.database.clone())
     }
 
     /// A table of accounts as it lies there, values parted by `|`.
     pub fn dump(&self, table: &str) -> String {
-        let database = rusqlite::Connection::open(self.config.accounts_database()).expect("a database");
-        let mut statement = database.prepare(&format!("SELECT * FROM {table}")).expect("a table");
-        let columns = statement.column_count();
-        let rows = statement.query_map([], |row| {
-            let value = |index| row.get::<_, rusqlite::types::Value>(index).map(|value| format!("{value:?}"));
-            (0..columns).map(value).collect::<Result<Vec<_>, _>>()
+        let rows = aside(async || {
+            let mut connection = own_database::connect(&self.database_url()).await;
+            sqlx::query(AssertSqlSafe(format!("SELECT * FROM {table}"))).fetch_all(&mut connection).await.expect("a table")
         });
-        let rows: Vec<_> = rows.expect("rows").flat_map(|row| row.expect("a row")).collect();
-        rows.join("|") + "|"
+        let value = |row: &AnyRow, index: usize| match row.try_get::<Option<String>, _>(index) {
+            Ok(text) => format!("{text:?}"),
+            Err(_) => format!("{:?}", row.try_get::<Option<i64>, _>(index).expect("text or a number")),
+        };
+        rows.iter().flat_map(|row| (0..row.len()).map(move |index| value(row, index) + "|")).collect()
     }
 
     /// Changes the tables of accounts behind the server's back.
     pub fn meddle(&self, sql: &str) {
-        rusqlite::Connection::open(self.config.accounts_database()).expect("a database").execute_batch(sql).expect(sql);
+        aside(async || own_database::tell(&self.database_url(), sql.to_owned()).await);
+    }
+
+    fn database_url(&self) -> String {
+        match &self.own {
+            Some(own) => own.url.clone(),
+            None => format!("sqlite:{}", self.config.data_dir.join("accounts.db").display()),
+        }
     }
 
     /// The same with the tables of codes and limits.

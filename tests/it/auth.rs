@@ -67,7 +67,7 @@ async fn a_revoked_key_dies_within_a_second() {
     let (client, other) = (app.client(), app.client());
     let started = client.started(json!({ "to": number(1) })).await;
     let prefix = client.key.split('_').nth(1).expect("a prefix");
-    app.clients().revoke(prefix, app.clock.now()).expect("the database").expect("a client");
+    app.clients().revoke(prefix, app.clock.now()).await.expect("the database").expect("a client");
     app.advance(1);
     for (_, answer) in every_route(&client, &started).await {
         answer.problem(401, "unauthorized");

@@ -14,7 +14,7 @@ use countersign::account::token::keys::{self, Rotation};
 use countersign::account::token::settings::TokenSettings;
 use countersign::account::token::{TYPE, Tokens};
 use countersign::clock::{Clock, SystemClock, Timestamp};
-use countersign::db::database::Database;
+use countersign::db::database::{Database, Settings};
 use countersign::db::signing_key;
 use countersign::secret::{Pepper, Peppers, SystemEntropy};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
@@ -99,7 +99,8 @@ async fn issue(database: &Database, settings: TokenSettings, now: Timestamp) -> 
 #[ignore = "needs the examples: ./test examples"]
 async fn services_let_in_whom_they_should() {
     let directory = TempDir::new().expect("a directory");
-    let database = Database::open(&directory.path().join("accounts.db"), countersign::db::Synchronous::Normal).await.expect("opens");
+    let database =
+        Database::open(Settings::file(&directory.path().join("accounts.db"), countersign::db::Synchronous::Normal)).await.expect("opens");
     let now = SystemClock.now();
     let jwks = Arc::new(OnceLock::<String>::new());
     let body = Arc::clone(&jwks);

@@ -4,10 +4,12 @@
 //! What the stories are told with:
 //! - [`app`]: a server in this process, on real sockets, whose clock stands still until a test moves it
 //! - [`binary`]: the real executable as a child process
+//! - [`own_database`]: a database for one test, in a file or in a server
 //! - [`actors`]: who takes part: a client with a key, a stranger without one, and the inbox
 //! - [`people`]: people at their browsers, and their apps
 //! - [`upstream`]: a provider's API on loopback
 //! - [`stand_in`]: providers, as `countersign dev-provider` plays them
+//! - [`twilio`]: somebody who calls as Twilio's SDKs do
 //! - [`tab`]: a browser's tab that sends the forms that it reads
 //! - [`wire`] and [`raw`]: HTTP as it should be spoken, and bytes as an attacker sends them
 //! - [`sample`]: a provider, or a message, without a server around it
@@ -37,6 +39,9 @@
 //! - [`inbox`]: what the dev inbox shows
 //! - [`kill`]: a server that dies in the middle of its work
 //! - [`twilio_verify`], [`startmessaging`]: providers that make the codes; [`messengers`]: WhatsApp and Telegram
+//! - [`twilio_services`], [`twilio_verifications`]: Twilio Verify's API (`./test twilio` lets the official SDKs walk through it)
+//! - [`twilio_factors`], [`twilio_webhooks`], [`twilio_beside`], [`twilio_messages`]: authenticator apps by Twilio's face, and
+//!   what stands beside them
 //! - [`prism`]: what we send to Twilio, against Twilio's own definitions (`./test prism`)
 //! - [`sign_in`], [`sign_in_walks`]: people and their sessions, at the services' own doors
 //! - [`login_pages`]: the pages that people sign in with
@@ -54,11 +59,13 @@
 mod actors;
 mod app;
 mod binary;
+mod own_database;
 mod people;
 mod raw;
 mod sample;
 mod stand_in;
 mod tab;
+mod twilio;
 mod upstream;
 mod wire;
 
@@ -114,6 +121,12 @@ mod texts;
 mod tls;
 mod tutorial_express;
 mod tutorial_gateway;
+mod twilio_beside;
+mod twilio_factors;
+mod twilio_messages;
+mod twilio_services;
+mod twilio_verifications;
 mod twilio_verify;
+mod twilio_webhooks;
 mod web_app;
 mod webhook;

@@ -241,7 +241,8 @@ mod tests {
         let long = RFC_SECRET.repeat(4);
         for (seconds, sha1, sha256, sha512) in vectors {
             let now = Timestamp(seconds * 1000);
-            for (algorithm, bytes, code) in [(Algorithm::Sha1, 20, sha1), (Algorithm::Sha256, 32, sha256), (Algorithm::Sha512, 64, sha512)] {
+            for (algorithm, bytes, code) in [(Algorithm::Sha1, 20, sha1), (Algorithm::Sha256, 32, sha256), (Algorithm::Sha512, 64, sha512)]
+            {
                 let secret = Secret::from_bytes(Zeroizing::new(long[..bytes].to_vec())).expect("long enough");
                 let form = Form { algorithm, digits: 8, period: 30 };
                 let code = Code::parse(code).expect("eight digits");

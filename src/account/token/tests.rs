@@ -7,7 +7,6 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::claims::Subject;
@@ -18,16 +17,17 @@ use super::settings::{LIFE_MAX, TokenSettings};
 use super::*;
 use crate::account::model::Assurance;
 use crate::db::database::Database;
+use crate::db::database::testing::OwnDatabase;
 use crate::db::signing_key;
 use crate::secret::{Pepper, Peppers, SystemEntropy};
 
 struct Servers {
-    directory: TempDir,
+    own: OwnDatabase,
 }
 
 impl Servers {
-    fn new() -> Servers {
-        Servers { directory: TempDir::new().expect("a directory") }
+    async fn new() -> Servers {
+        Servers { own: OwnDatabase::new().await }
     }
 
     fn peppers() -> Peppers {
@@ -35,7 +35,7 @@ impl Servers {
     }
 
     async fn database(&self) -> Database {
-        Database::open(&self.directory.path().join("accounts.db"), crate::db::Synchronous::Normal).await.expect("opens")
+        Database::own(&self.own).await
     }
 
     /// One more server on the same database.
@@ -101,7 +101,7 @@ async fn signed(tokens: &Tokens, header: &Value, claims: &Value, now: Timestamp)
 
 #[tokio::test]
 async fn a_token_is_good_for_us_and_now() {
-    let servers = Servers::new();
+    let servers = Servers::new().await;
     let tokens = servers.start(settings()).await;
     let token = issue(&tokens, NOW).await;
     let claims = judge(&tokens, &token, NOW).await.expect("good");
@@ -116,7 +116,7 @@ async fn a_token_is_good_for_us_and_now() {
 /// TOK-01, A48: no algorithm but the key's, whatever the token says.
 #[tokio::test]
 async fn a_token_does_not_choose_its_algorithm() {
-    let servers = Servers::new();
+    let servers = Servers::new().await;
     let tokens = servers.start(settings()).await;
     let token = issue(&tokens, NOW).await;
     let (message, signature) = token.rsplit_once('.').expect("a signature");
@@ -152,7 +152,7 @@ async fn a_token_does_not_choose_its_algorithm() {
 /// TOK-01: every bit of what is signed counts.
 #[tokio::test]
 async fn a_changed_token_is_refused() {
-    let servers = Servers::new();
+    let servers = Servers::new().await;
     let tokens = servers.start(settings()).await;
     let token = issue(&tokens, NOW).await;
     for (at, sign) in token.char_indices().filter(|(_, sign)| *sign != '.') {
@@ -168,7 +168,7 @@ async fn keys_that_a_token_brings_are_not_looked_at() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.set_nonblocking(true).expect("a listener");
     let url = format!("http://{}/jwks.json", listener.local_addr().expect("an address"));
-    let servers = Servers::new();
+    let servers = Servers::new().await;
     let tokens = servers.start(settings()).await;
     let token = issue(&tokens, NOW).await;
     // The attacker's own key, and a token that is right in everything else.
@@ -197,7 +197,7 @@ async fn keys_that_a_token_brings_are_not_looked_at() {
 /// TOK-02: a key's name is a name, and nothing that is opened, asked for or run.
 #[tokio::test]
 async fn a_kid_is_opaque() {
-    let servers = Servers::new();
+    let servers = Servers::new().await;
     let tokens = servers.start(settings()).await;
     let token = issue(&tokens, NOW).await;
     for kid in
@@ -214,7 +214,7 @@ async fn a_kid_is_opaque() {
 /// TOK-03, A48: signed by us is not enough.
 #[tokio::test]
 async fn kind_issuer_audience_and_time_are_checked() {
-    let servers = Servers::new();
+    let servers = Servers::new().await;
     let tokens = servers.start(settings()).await;
     let token = issue(&tokens, NOW).await;
     let (header, claims) = (json!({ "alg": "EdDSA", "typ": "at+jwt" }), part(&token, 1));
@@ -254,7 +254,7 @@ async fn kind_issuer_audience_and_time_are_checked() {
 /// TOK-01: with a shared secret there is one algorithm, too, and it is the other one.
 #[tokio::test]
 async fn a_shared_secret_signs_alone() {
-    let servers = Servers::new();
+    let servers = Servers::new().await;
     let own = servers.start(settings()).await;
     let shared = servers.start(settings().with_shared_secret("s".repeat(32))).await;
     let other = servers.start(settings().with_shared_secret("t".repeat(32))).await;
@@ -273,7 +273,7 @@ async fn a_shared_secret_signs_alone() {
 /// the old keys are gone at the end.
 #[tokio::test]
 async fn rotation_refuses_no_token() {
-    let servers = Servers::new();
+    let servers = Servers::new().await;
     let processes = [servers.start(settings()).await, servers.start(settings()).await];
     let (mut cached, mut cached_at) = (Value::Null, NOW - Duration::from_secs(3600));
     let mut alive: Vec<(Timestamp, String)> = Vec::new();
@@ -312,7 +312,7 @@ async fn rotation_refuses_no_token() {
 /// more than once a second.
 #[tokio::test]
 async fn an_unknown_key_is_looked_for_now_and_then() {
-    let servers = Servers::new();
+    let servers = Servers::new().await;
     let (one, other) = (servers.start(settings()).await, servers.start(settings()).await);
     issue(&one, NOW).await;
     issue(&other, NOW).await;
@@ -327,7 +327,7 @@ async fn an_unknown_key_is_looked_for_now_and_then() {
 /// TOK-07: rotated at once, what the old key signed is refused by every process within seconds.
 #[tokio::test]
 async fn a_leaked_key_is_gone() {
-    let servers = Servers::new();
+    let servers = Servers::new().await;
     let (one, other) = (servers.start(settings()).await, servers.start(settings()).await);
     let token = issue(&one, NOW).await;
     assert!(judge(&other, &token, NOW).await.is_ok());
@@ -342,7 +342,7 @@ async fn a_leaked_key_is_gone() {
 /// Many at once, in two processes, need the first key: they make one.
 #[tokio::test]
 async fn the_first_key_is_one() {
-    let servers = Servers::new();
+    let servers = Servers::new().await;
     let (one, other) = (servers.start(settings()).await, servers.start(settings()).await);
     let tokens = futures_util::future::join_all((0..20).map(|round| issue(if round % 2 == 0 { &one } else { &other }, NOW))).await;
     let kids: std::collections::BTreeSet<_> = tokens.iter().map(|token| part(token, 0)["kid"].to_string()).collect();
@@ -353,7 +353,7 @@ async fn the_first_key_is_one() {
 /// Those who hold a key known before are served while the database does not answer; nothing new passes.
 #[tokio::test]
 async fn known_keys_serve_while_the_database_is_away() {
-    let servers = Servers::new();
+    let servers = Servers::new().await;
     let database = servers.database().await;
     let keyring = Keyring::new(database.clone(), Servers::peppers(), Arc::new(SystemEntropy));
     let tokens = Tokens::new(settings(), keyring, Arc::new(SystemEntropy));

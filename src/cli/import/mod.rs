@@ -12,11 +12,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use serde_json::json;
 
-use crate::app::make_data_dir;
-use crate::cli::{Failure, terminal};
+use crate::app::stores;
+use crate::cli::{Failure, block_on, terminal};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
-use crate::db::database::Database;
+use crate::db::database::{Database, Place};
 use crate::db::import::{Person, Placed, Terms, place};
 use crate::secret::SystemEntropy;
 use crate::verification::destination::Country;
@@ -74,8 +74,7 @@ struct Report {
 
 pub fn run(config: &Config, command: &Command) -> Result<ExitCode, Failure> {
     let Command::Users(arguments) = command;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime cannot start")?;
-    let report = runtime.block_on(import(config, arguments))?;
+    let report = block_on(import(config, arguments))?;
     say(&report, arguments);
     Ok(if report.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -83,15 +82,9 @@ pub fn run(config: &Config, command: &Command) -> Result<ExitCode, Failure> {
 async fn import(config: &Config, arguments: &Users) -> Result<Report, Failure> {
     let mut source = Source::open(&arguments.from, &arguments.table).await?;
     let columns = arguments.columns.find(&source.columns()).map_err(|rule| ConfigError::rule("--from", rule))?;
-    let file = config.accounts_database();
     // A dry run makes no file either.
-    let database = match arguments.dry_run && !file.exists() {
-        true => None,
-        false => {
-            make_data_dir(config)?;
-            Some(Database::open(&file, config.store.synchronous).await.context("the accounts cannot be opened")?)
-        }
-    };
+    let is_missing = matches!(&config.database_settings()?.place, Place::File(file, _) if !file.exists());
+    let database = if arguments.dry_run && is_missing { None } else { Some(stores::database(config).await?) };
     let now = SystemClock.now();
     let locale = config.service.get(DEFAULT_SERVICE).map_or("en", |service| service.locale.as_str());
     let terms = Terms { now, locale, verified: arguments.verified, entropy: &SystemEntropy };

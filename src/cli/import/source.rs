@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::person::Refusal;
 use crate::cli::Failure;
 use crate::config::ConfigError;
-use crate::db::import::ForeignTable;
+use crate::db::foreign_table::ForeignTable;
 
 /// A row's values; or why it cannot be read.
 pub type Read = Result<Vec<Option<String>>, Refusal>;

@@ -6,7 +6,7 @@ use super::event::{NewEvent, note};
 use super::{AccountTables, uuid};
 use crate::account::model::{Account, AccountId, IdentifierKind};
 use crate::clock::Timestamp;
-use crate::db::database::Change;
+use crate::db::database::{AssertSqlSafe, Change, DataError, statement};
 
 /// An account to be made.
 #[derive(Clone)]
@@ -89,25 +89,37 @@ impl AccountTables {
         fresh_since: Timestamp,
         now: Timestamp,
         event: &NewEvent,
-    ) -> Result<Registering, sqlx::Error> {
+    ) -> Result<Registering, DataError> {
+        self.database.retrying(|| self.register_once(new, fresh_since, now, event)).await
+    }
+
+    async fn register_once(
+        &self,
+        new: &NewAccount,
+        fresh_since: Timestamp,
+        now: Timestamp,
+        event: &NewEvent,
+    ) -> Result<Registering, DataError> {
         let mut change = self.change().await?;
+        // What decides is that nobody has claimed them: there are no rows to lock.
+        change.lock(&new.identifiers.iter().map(|(_, _, value)| value.as_str()).collect::<Vec<_>>()).await?;
         for (_, _, value) in &new.identifiers {
             let taken = "SELECT COUNT(*) FROM identifier i WHERE i.value = ? AND (i.owned_value IS NOT NULL OR (i.origin = 'registered' \
                          AND i.claimed_at > ? AND NOT EXISTS (SELECT 1 FROM identifier o WHERE o.account_id = i.account_id \
                          AND o.proven_at IS NOT NULL)))";
-            let (taken,): (i64,) = sqlx::query_as(taken).bind(value).bind(fresh_since.0).fetch_one(&mut *change).await?;
+            let (taken,): (i64,) = statement(taken).bind(value).bind(fresh_since.0).fetch_one(&mut change).await?;
             if taken > 0 {
                 return Ok(Registering::Taken);
             }
         }
         let insert = "INSERT INTO account (id, full_name, locale, roles, status, password, password_changed_at, created_at) \
                       VALUES (?, ?, ?, '', 'active', ?, ?, ?)";
-        let query = sqlx::query(insert).bind(new.id.to_string()).bind(&new.full_name).bind(&new.locale).bind(new.password.as_deref());
-        query.bind(now.0).bind(now.0).execute(&mut *change).await?;
+        let query = statement(insert).bind(new.id.to_string()).bind(&new.full_name).bind(&new.locale).bind(new.password.as_deref());
+        query.bind(now.0).bind(now.0).execute(&mut change).await?;
         for (id, kind, value) in &new.identifiers {
             let insert = "INSERT INTO identifier (id, account_id, kind, value, origin, claimed_at) VALUES (?, ?, ?, ?, 'registered', ?)";
-            let query = sqlx::query(insert).bind(id.to_string()).bind(new.id.to_string()).bind(kind.as_str()).bind(value).bind(now.0);
-            query.execute(&mut *change).await?;
+            let query = statement(insert).bind(id.to_string()).bind(new.id.to_string()).bind(kind.as_str()).bind(value).bind(now.0);
+            query.execute(&mut change).await?;
         }
         note(&mut change, event).await?;
         change.commit().await?;
@@ -115,60 +127,64 @@ impl AccountTables {
     }
 
     /// One account.
-    pub async fn account(&self, id: AccountId) -> Result<Option<Account>, sqlx::Error> {
-        let row: Option<Row> = sqlx::query_as(
+    pub async fn account(&self, id: AccountId) -> Result<Option<Account>, DataError> {
+        let row: Option<Row> = statement(
             "SELECT id, full_name, locale, roles, status, password, password_reset_by, password_changed_at, created_at FROM account WHERE id = ?",
         )
         .bind(id.to_string())
-        .fetch_optional(self.database.pool())
+        .fetch_optional(&self.database)
         .await?;
         Ok(row.map(account))
     }
 
     /// Who may mean this number or address when they sign in: its owner, or those who claimed it with their account. Those who
     /// have proven anything come first, then whoever claimed it first: later claims of others hide nobody.
-    pub async fn candidates(&self, value: &str, limit: i64) -> Result<Vec<Account>, sqlx::Error> {
+    pub async fn candidates(&self, value: &str, limit: i64) -> Result<Vec<Account>, DataError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM identifier i JOIN account a ON a.id = i.account_id WHERE i.value = ? AND (i.owned_value IS NOT NULL \
              OR (i.origin = 'registered' AND NOT EXISTS (SELECT 1 FROM identifier o WHERE o.owned_value = i.value))) \
              ORDER BY CASE WHEN i.owned_value IS NOT NULL THEN 0 WHEN EXISTS (SELECT 1 FROM identifier p WHERE p.account_id = a.id \
              AND p.proven_at IS NOT NULL) THEN 1 ELSE 2 END, i.claimed_at LIMIT ?"
         );
-        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(value).bind(limit);
-        let rows: Vec<Row> = query.fetch_all(self.database.pool()).await?;
+        let query = statement(AssertSqlSafe(sql)).bind(value).bind(limit);
+        let rows: Vec<Row> = query.fetch_all(&self.database).await?;
         Ok(rows.into_iter().map(account).collect())
     }
 
     /// The same password in a better hash; nothing when it was changed in the meantime.
-    pub async fn upgrade_password(&self, account: AccountId, old: &str, new: &str) -> Result<(), sqlx::Error> {
-        let query = sqlx::query("UPDATE account SET password = ? WHERE id = ? AND password = ?");
-        query.bind(new).bind(account.to_string()).bind(old).execute(self.database.pool()).await.map(drop)
+    pub async fn upgrade_password(&self, account: AccountId, old: &str, new: &str) -> Result<(), DataError> {
+        let query = statement("UPDATE account SET password = ? WHERE id = ? AND password = ?");
+        query.bind(new).bind(account.to_string()).bind(old).execute(&self.database).await.map(drop)
     }
 
     /// Another password. Every session but one ends, and with them their refresh tokens, flows and remembered browsers.
-    pub async fn set_password(&self, new: &NewPassword, event: &NewEvent) -> Result<(), sqlx::Error> {
+    pub async fn set_password(&self, new: &NewPassword, event: &NewEvent) -> Result<(), DataError> {
+        self.database.retrying(|| self.set_password_once(new, event)).await
+    }
+
+    async fn set_password_once(&self, new: &NewPassword, event: &NewEvent) -> Result<(), DataError> {
         let mut change = self.change().await?;
         let sql = "UPDATE account SET password = ?, password_changed_at = ?, password_reset_by = ? WHERE id = ?";
         let reset_by = new.reset_by.map(|id| id.to_string());
-        let query = sqlx::query(sql).bind(&new.password).bind(new.now.0).bind(reset_by).bind(new.account.to_string());
-        query.execute(&mut *change).await?;
+        let query = statement(sql).bind(&new.password).bind(new.now.0).bind(reset_by).bind(new.account.to_string());
+        query.execute(&mut change).await?;
         end_sessions(&mut change, new.account, new.keep).await?;
         // Those of the session that goes on, too: it gets another one when it asks.
         let tokens = "DELETE FROM refresh_token WHERE session_id IN (SELECT id FROM session WHERE account_id = ?)";
-        sqlx::query(tokens).bind(new.account.to_string()).execute(&mut *change).await?;
+        statement(tokens).bind(new.account.to_string()).execute(&mut change).await?;
         note(&mut change, event).await?;
         change.commit().await
     }
 }
 
 /// Ends every session of an account but one, and what hangs on them: refresh tokens, flows, remembered browsers.
-pub(super) async fn end_sessions(change: &mut Change, account: AccountId, keep: Option<Uuid>) -> Result<u64, sqlx::Error> {
+pub(super) async fn end_sessions(change: &mut Change, account: AccountId, keep: Option<Uuid>) -> Result<u64, DataError> {
     let account = account.to_string();
     let keep = keep.map(|id| id.to_string()).unwrap_or_default();
-    sqlx::query("DELETE FROM flow WHERE account_id = ?").bind(&account).execute(&mut **change).await?;
-    sqlx::query("DELETE FROM browser WHERE account_id = ?").bind(&account).execute(&mut **change).await?;
+    statement("DELETE FROM flow WHERE account_id = ?").bind(&account).execute(&mut *change).await?;
+    statement("DELETE FROM browser WHERE account_id = ?").bind(&account).execute(&mut *change).await?;
     let tokens = "DELETE FROM refresh_token WHERE session_id IN (SELECT id FROM session WHERE account_id = ? AND id <> ?)";
-    sqlx::query(tokens).bind(&account).bind(&keep).execute(&mut **change).await?;
-    let sessions = sqlx::query("DELETE FROM session WHERE account_id = ? AND id <> ?").bind(&account).bind(&keep);
-    Ok(sessions.execute(&mut **change).await?.rows_affected())
+    statement(tokens).bind(&account).bind(&keep).execute(&mut *change).await?;
+    let sessions = statement("DELETE FROM session WHERE account_id = ? AND id <> ?").bind(&account).bind(&keep);
+    Ok(sessions.execute(&mut *change).await?)
 }

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::AccountTables;
 use crate::clock::Timestamp;
-use crate::db::database::Change;
+use crate::db::database::{Change, DataError, statement};
 
 /// Something that happened.
 #[derive(Debug, Clone)]
@@ -24,26 +24,25 @@ pub struct NewEvent {
 }
 
 /// Writes an event as part of a change, and tells the log.
-pub(super) async fn note(change: &mut Change, event: &NewEvent) -> Result<(), sqlx::Error> {
+pub(super) async fn note(change: &mut Change, event: &NewEvent) -> Result<(), DataError> {
     let account = event.account.map(|id| id.to_string());
-    let query = sqlx::query("INSERT INTO account_event (id, account_id, at, kind, address, detail) VALUES (?, ?, ?, ?, ?, ?)");
+    let query = statement("INSERT INTO account_event (id, account_id, at, kind, address, detail) VALUES (?, ?, ?, ?, ?, ?)");
     let query = query.bind(event.id.to_string()).bind(account).bind(event.at.0).bind(event.kind).bind(&event.address);
-    query.bind(&event.detail).execute(&mut **change).await.map(drop)
+    query.bind(&event.detail).execute(change).await.map(drop)
 }
 
 impl AccountTables {
     /// Notes what changed nothing else.
-    pub async fn note(&self, event: &NewEvent) -> Result<(), sqlx::Error> {
+    pub async fn note(&self, event: &NewEvent) -> Result<(), DataError> {
         let mut change = self.change().await?;
         note(&mut change, event).await?;
         change.commit().await
     }
 
     /// The names and details of what happened to an account, newest first.
-    pub async fn events(&self, account: Uuid, limit: i64) -> Result<Vec<(Timestamp, String, String)>, sqlx::Error> {
+    pub async fn events(&self, account: Uuid, limit: i64) -> Result<Vec<(Timestamp, String, String)>, DataError> {
         let sql = "SELECT at, kind, detail FROM account_event WHERE account_id = ? ORDER BY id DESC LIMIT ?";
-        let rows: Vec<(i64, String, String)> =
-            sqlx::query_as(sql).bind(account.to_string()).bind(limit).fetch_all(self.database.pool()).await?;
+        let rows: Vec<(i64, String, String)> = statement(sql).bind(account.to_string()).bind(limit).fetch_all(&self.database).await?;
         Ok(rows.into_iter().map(|(at, kind, detail)| (Timestamp(at), kind, detail)).collect())
     }
 }

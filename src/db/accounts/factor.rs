@@ -3,9 +3,10 @@
 use uuid::Uuid;
 
 use super::event::{NewEvent, note};
-use super::{AccountTables, uuid};
+use super::{AccountTables, lock_account, uuid};
 use crate::account::model::{AccountId, Method};
 use crate::clock::Timestamp;
+use crate::db::database::{AssertSqlSafe, DataError, statement};
 
 /// Wrong codes in a row after which a factor is judged no more until it is made anew (ATT-02).
 const FAILURES_HARD: i64 = 50;
@@ -93,25 +94,25 @@ fn factor((id, account, kind, name, secret, selector, counter, created_at, confi
 
 impl AccountTables {
     /// The factors of an account that are not used up, the oldest first; those that wait for their first code too.
-    pub async fn factors(&self, account: AccountId) -> Result<Vec<FactorRow>, sqlx::Error> {
+    pub async fn factors(&self, account: AccountId) -> Result<Vec<FactorRow>, DataError> {
         let sql = format!("{COLUMNS} WHERE account_id = ? AND used_at IS NULL ORDER BY created_at, id");
-        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(account.to_string());
-        let rows: Vec<Row> = query.fetch_all(self.database.pool()).await?;
+        let query = statement(AssertSqlSafe(sql)).bind(account.to_string());
+        let rows: Vec<Row> = query.fetch_all(&self.database).await?;
         Ok(rows.into_iter().map(factor).collect())
     }
 
     /// Whether an authenticator app or a passkey is enrolled.
-    pub async fn has_enrolled(&self, account: AccountId) -> Result<bool, sqlx::Error> {
+    pub async fn has_enrolled(&self, account: AccountId) -> Result<bool, DataError> {
         let sql = "SELECT COUNT(*) FROM factor WHERE account_id = ? AND confirmed_at IS NOT NULL AND kind IN ('totp', 'passkey')";
-        let (count,): (i64,) = sqlx::query_as(sql).bind(account.to_string()).fetch_one(self.database.pool()).await?;
+        let (count,): (i64,) = statement(sql).bind(account.to_string()).fetch_one(&self.database).await?;
         Ok(count > 0)
     }
 
     /// The passkey with that id, whosever it is: for a sign-in that begins with it.
-    pub async fn passkey(&self, credential: &str) -> Result<Option<FactorRow>, sqlx::Error> {
+    pub async fn passkey(&self, credential: &str) -> Result<Option<FactorRow>, DataError> {
         let sql = format!("{COLUMNS} WHERE selector = ? AND kind = 'passkey'");
-        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(credential);
-        let row: Option<Row> = query.fetch_optional(self.database.pool()).await?;
+        let query = statement(AssertSqlSafe(sql)).bind(credential);
+        let row: Option<Row> = query.fetch_optional(&self.database).await?;
         Ok(row.map(factor))
     }
 
@@ -124,19 +125,32 @@ impl AccountTables {
         instead_of: Option<Method>,
         now: Timestamp,
         event: Option<&NewEvent>,
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<(), DataError> {
+        self.database.retrying(|| self.add_factors_once(account, new, instead_of, now, event)).await
+    }
+
+    async fn add_factors_once(
+        &self,
+        account: AccountId,
+        new: &[NewFactor],
+        instead_of: Option<Method>,
+        now: Timestamp,
+        event: Option<&NewEvent>,
+    ) -> Result<(), DataError> {
         let mut change = self.change().await?;
+        // Of two that come in place of what was there, the later one comes in place of the earlier.
+        lock_account(&mut change, account).await?;
         if let Some(method) = instead_of {
             let all = if method == Method::RecoveryCode { "" } else { " AND confirmed_at IS NULL" };
             let sql = format!("DELETE FROM factor WHERE account_id = ? AND kind = ?{all}");
-            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(account.to_string()).bind(method.as_str()).execute(&mut *change).await?;
+            statement(AssertSqlSafe(sql)).bind(account.to_string()).bind(method.as_str()).execute(&mut change).await?;
         }
         for factor in new {
             let sql = "INSERT INTO factor (id, account_id, kind, name, secret, selector, counter, failures, closed_until, created_at, \
                        confirmed_at) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?)";
-            let query = sqlx::query(sql).bind(factor.id.to_string()).bind(account.to_string()).bind(factor.method.as_str());
+            let query = statement(sql).bind(factor.id.to_string()).bind(account.to_string()).bind(factor.method.as_str());
             let query = query.bind(&factor.name).bind(&factor.secret).bind(factor.selector.as_deref()).bind(factor.counter);
-            query.bind(now.0).bind(factor.is_confirmed.then_some(now.0)).execute(&mut *change).await?;
+            query.bind(now.0).bind(factor.is_confirmed.then_some(now.0)).execute(&mut change).await?;
         }
         if let Some(event) = event {
             note(&mut change, event).await?;
@@ -145,43 +159,47 @@ impl AccountTables {
     }
 
     /// Counts a code before it is judged (ATT-04). False: it rests after too many wrong ones, or is closed.
-    pub async fn attempt_factor(&self, id: Uuid, now: Timestamp) -> Result<bool, sqlx::Error> {
+    pub async fn attempt_factor(&self, id: Uuid, now: Timestamp) -> Result<bool, DataError> {
         // In this order: MySQL sees what stands before it as changed already.
         let sql = "UPDATE factor SET closed_until = CASE WHEN failures + 1 < ? THEN 0 \
                    WHEN (failures + 2 - ?) * ? > ? THEN ? + ? ELSE ? + (failures + 2 - ?) * ? END, failures = failures + 1 \
                    WHERE id = ? AND failures < ? AND closed_until <= ?";
-        let query = sqlx::query(sql).bind(FAILURES_SOFT).bind(FAILURES_SOFT).bind(REST).bind(REST_LONGEST);
+        let query = statement(sql).bind(FAILURES_SOFT).bind(FAILURES_SOFT).bind(REST).bind(REST_LONGEST);
         let query = query.bind(now.0).bind(REST_LONGEST).bind(now.0).bind(FAILURES_SOFT).bind(REST);
         let query = query.bind(id.to_string()).bind(FAILURES_HARD).bind(now.0);
-        Ok(query.execute(self.database.pool()).await?.rows_affected() == 1)
+        Ok(query.execute(&self.database).await? == 1)
     }
 
     /// The code was right, and its step is newer than any before: true for one caller only (TOTP-02). A passkey's counter
     /// moves the same way, where it counts at all.
-    pub async fn accept_factor(&self, id: Uuid, counter: i64, now: Timestamp) -> Result<bool, sqlx::Error> {
+    pub async fn accept_factor(&self, id: Uuid, counter: i64, now: Timestamp) -> Result<bool, DataError> {
         let sql = "UPDATE factor SET counter = ?, failures = 0, closed_until = 0, confirmed_at = COALESCE(confirmed_at, ?) \
                    WHERE id = ? AND (counter < ? OR (kind = 'passkey' AND counter = 0 AND ? = 0))";
-        let query = sqlx::query(sql).bind(counter).bind(now.0).bind(id.to_string()).bind(counter).bind(counter);
-        Ok(query.execute(self.database.pool()).await?.rows_affected() == 1)
+        let query = statement(sql).bind(counter).bind(now.0).bind(id.to_string()).bind(counter).bind(counter);
+        Ok(query.execute(&self.database).await? == 1)
     }
 
     /// Gives a factor its name.
-    pub async fn name_factor(&self, id: Uuid, name: &str) -> Result<(), sqlx::Error> {
-        let query = sqlx::query("UPDATE factor SET name = ? WHERE id = ?").bind(name).bind(id.to_string());
-        query.execute(self.database.pool()).await.map(drop)
+    pub async fn name_factor(&self, id: Uuid, name: &str) -> Result<(), DataError> {
+        let query = statement("UPDATE factor SET name = ? WHERE id = ?").bind(name).bind(id.to_string());
+        query.execute(&self.database).await.map(drop)
     }
 
     /// Uses a recovery code up: true for one caller only, ever (REC-01, A27).
-    pub async fn use_factor(&self, id: Uuid, now: Timestamp) -> Result<bool, sqlx::Error> {
-        let query = sqlx::query("UPDATE factor SET used_at = ? WHERE id = ? AND used_at IS NULL").bind(now.0).bind(id.to_string());
-        Ok(query.execute(self.database.pool()).await?.rows_affected() == 1)
+    pub async fn use_factor(&self, id: Uuid, now: Timestamp) -> Result<bool, DataError> {
+        let query = statement("UPDATE factor SET used_at = ? WHERE id = ? AND used_at IS NULL").bind(now.0).bind(id.to_string());
+        Ok(query.execute(&self.database).await? == 1)
     }
 
     /// Takes a factor from an account. True when it was there.
-    pub async fn remove_factor(&self, account: AccountId, id: Uuid, event: &NewEvent) -> Result<bool, sqlx::Error> {
+    pub async fn remove_factor(&self, account: AccountId, id: Uuid, event: &NewEvent) -> Result<bool, DataError> {
+        self.database.retrying(|| self.remove_factor_once(account, id, event)).await
+    }
+
+    async fn remove_factor_once(&self, account: AccountId, id: Uuid, event: &NewEvent) -> Result<bool, DataError> {
         let mut change = self.change().await?;
-        let query = sqlx::query("DELETE FROM factor WHERE id = ? AND account_id = ?").bind(id.to_string()).bind(account.to_string());
-        let removed = query.execute(&mut *change).await?.rows_affected() == 1;
+        let query = statement("DELETE FROM factor WHERE id = ? AND account_id = ?").bind(id.to_string()).bind(account.to_string());
+        let removed = query.execute(&mut change).await? == 1;
         if removed {
             note(&mut change, event).await?;
         }

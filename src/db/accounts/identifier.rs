@@ -3,10 +3,10 @@
 use uuid::Uuid;
 
 use super::event::{NewEvent, note};
-use super::{AccountTables, uuid};
+use super::{AccountTables, lock_account, uuid};
 use crate::account::model::{AccountId, Identifier, IdentifierKind};
 use crate::clock::Timestamp;
-use crate::db::database::{Change, is_refused_by};
+use crate::db::database::{AssertSqlSafe, Change, DataError, statement};
 
 /// What came of a proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,31 +37,40 @@ fn identifier((id, account, kind, value, origin, claimed_at, proven_at): Row) ->
 
 impl AccountTables {
     /// What an account names as its own, the oldest first.
-    pub async fn identifiers(&self, account: AccountId) -> Result<Vec<Identifier>, sqlx::Error> {
+    pub async fn identifiers(&self, account: AccountId) -> Result<Vec<Identifier>, DataError> {
         let sql = format!("{COLUMNS} WHERE account_id = ? ORDER BY claimed_at, id");
-        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(account.to_string());
-        let rows: Vec<Row> = query.fetch_all(self.database.pool()).await?;
+        let query = statement(AssertSqlSafe(sql)).bind(account.to_string());
+        let rows: Vec<Row> = query.fetch_all(&self.database).await?;
         Ok(rows.into_iter().map(identifier).collect())
     }
 
     /// Claims one more. The one that is there when the account has it already.
-    pub async fn add_identifier(&self, new: &Identifier) -> Result<Identifier, sqlx::Error> {
+    pub async fn add_identifier(&self, new: &Identifier) -> Result<Identifier, DataError> {
+        self.database.retrying(|| self.add_identifier_once(new)).await
+    }
+
+    async fn add_identifier_once(&self, new: &Identifier) -> Result<Identifier, DataError> {
         let mut change = self.change().await?;
+        change.lock(&[&new.value]).await?;
         let sql = format!("{COLUMNS} WHERE account_id = ? AND value = ?");
-        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(new.account.to_string()).bind(&new.value);
-        let found: Option<Row> = query.fetch_optional(&mut *change).await?;
+        let query = statement(AssertSqlSafe(sql)).bind(new.account.to_string()).bind(&new.value);
+        let found: Option<Row> = query.fetch_optional(&mut change).await?;
         if let Some(found) = found {
             return Ok(identifier(found));
         }
         let insert = "INSERT INTO identifier (id, account_id, kind, value, origin, claimed_at) VALUES (?, ?, ?, ?, 'added', ?)";
-        let query = sqlx::query(insert).bind(new.id.to_string()).bind(new.account.to_string()).bind(new.kind.as_str());
-        query.bind(&new.value).bind(new.claimed_at.0).execute(&mut *change).await?;
+        let query = statement(insert).bind(new.id.to_string()).bind(new.account.to_string()).bind(new.kind.as_str());
+        query.bind(&new.value).bind(new.claimed_at.0).execute(&mut change).await?;
         change.commit().await?;
         Ok(new.clone())
     }
 
     /// A code sent there came back: the account owns it, and what others claimed of it without proof is dropped (A43).
-    pub async fn prove(&self, account: AccountId, identifier: Uuid, now: Timestamp, event: &NewEvent) -> Result<Proving, sqlx::Error> {
+    pub async fn prove(&self, account: AccountId, identifier: Uuid, now: Timestamp, event: &NewEvent) -> Result<Proving, DataError> {
+        self.database.retrying(|| self.prove_once(account, identifier, now, event)).await
+    }
+
+    async fn prove_once(&self, account: AccountId, identifier: Uuid, now: Timestamp, event: &NewEvent) -> Result<Proving, DataError> {
         let mut change = self.change().await?;
         let proving = prove(&mut change, account, identifier, now).await?;
         if proving != Proving::Owned {
@@ -73,18 +82,26 @@ impl AccountTables {
     }
 
     /// Takes every factor from an account: they were enrolled before anything of it was proven.
-    pub async fn forget_factors(&self, account: AccountId) -> Result<(), sqlx::Error> {
-        let query = sqlx::query("DELETE FROM factor WHERE account_id = ?").bind(account.to_string());
-        query.execute(self.database.pool()).await.map(drop)
+    pub async fn forget_factors(&self, account: AccountId) -> Result<(), DataError> {
+        let query = statement("DELETE FROM factor WHERE account_id = ?").bind(account.to_string());
+        query.execute(&self.database).await.map(drop)
     }
 
     /// Takes one from an account, unless it is the last that is proven. True when it did.
-    pub async fn remove_identifier(&self, account: AccountId, identifier: Uuid, event: &NewEvent) -> Result<bool, sqlx::Error> {
+    pub async fn remove_identifier(&self, account: AccountId, identifier: Uuid, event: &NewEvent) -> Result<bool, DataError> {
+        self.database.retrying(|| self.remove_identifier_once(account, identifier, event)).await
+    }
+
+    async fn remove_identifier_once(&self, account: AccountId, identifier: Uuid, event: &NewEvent) -> Result<bool, DataError> {
         let mut change = self.change().await?;
-        let sql = "DELETE FROM identifier WHERE id = ? AND account_id = ? AND (proven_at IS NULL OR EXISTS (SELECT 1 FROM identifier o \
-                   WHERE o.account_id = identifier.account_id AND o.proven_at IS NOT NULL AND o.id <> identifier.id))";
-        let query = sqlx::query(sql).bind(identifier.to_string()).bind(account.to_string());
-        let removed = query.execute(&mut *change).await?.rows_affected() == 1;
+        // Of two that are removed at once, the second sees that it is the last.
+        lock_account(&mut change, account).await?;
+        let others = "SELECT COUNT(*) FROM identifier WHERE account_id = ? AND proven_at IS NOT NULL AND id <> ?";
+        let others = statement(others).bind(account.to_string()).bind(identifier.to_string());
+        let (others,): (i64,) = others.fetch_one(&mut change).await?;
+        let delete = statement("DELETE FROM identifier WHERE id = ? AND account_id = ? AND (proven_at IS NULL OR ? > 0)");
+        let delete = delete.bind(identifier.to_string()).bind(account.to_string()).bind(others);
+        let removed = delete.execute(&mut change).await? == 1;
         if removed {
             note(&mut change, event).await?;
         }
@@ -94,28 +111,34 @@ impl AccountTables {
 }
 
 /// The same as part of a change.
-pub(super) async fn prove(change: &mut Change, account: AccountId, identifier: Uuid, now: Timestamp) -> Result<Proving, sqlx::Error> {
+pub(super) async fn prove(change: &mut Change, account: AccountId, identifier: Uuid, now: Timestamp) -> Result<Proving, DataError> {
     let (id, account) = (identifier.to_string(), account.to_string());
-    let find = "SELECT value, proven_at FROM identifier WHERE id = ? AND account_id = ?";
-    let found: Option<(String, Option<i64>)> = sqlx::query_as(find).bind(&id).bind(&account).fetch_optional(&mut **change).await?;
+    let named = statement("SELECT value FROM identifier WHERE id = ? AND account_id = ?").bind(&id).bind(&account);
+    let named: Option<(String,)> = named.fetch_optional(&mut *change).await?;
+    let Some((value,)) = named else { return Ok(Proving::Gone) };
+    // One proof of it at a time, and no new claim to it meanwhile: it may be gone when it is our turn.
+    change.lock(&[&value]).await?;
+    let find = "SELECT value, proven_at FROM identifier WHERE id = ? AND account_id = ? FOR UPDATE";
+    let found: Option<(String, Option<i64>)> = statement(find).bind(&id).bind(&account).fetch_optional(&mut *change).await?;
     let Some((value, proven_at)) = found else { return Ok(Proving::Gone) };
     if proven_at.is_some() {
         return Ok(Proving::Owned);
     }
-    let own = sqlx::query("UPDATE identifier SET proven_at = ?, owned_value = value WHERE id = ?").bind(now.0).bind(&id);
-    match own.execute(&mut **change).await {
+    let own = statement("UPDATE identifier SET proven_at = ?, owned_value = value WHERE id = ?").bind(now.0).bind(&id);
+    match own.execute(&mut *change).await {
         Ok(_) => {}
-        Err(error) if is_refused_by(&error, "identifier_has_one_owner", "owned_value") => return Ok(Proving::OfAnother),
+        Err(error) if error.is_refused_by("identifier_has_one_owner", "owned_value") => return Ok(Proving::OfAnother),
         Err(error) => return Err(error),
     }
     let others = "SELECT account_id FROM identifier WHERE value = ? AND id <> ?";
-    let others: Vec<(String,)> = sqlx::query_as(others).bind(&value).bind(&id).fetch_all(&mut **change).await?;
+    let others: Vec<(String,)> = statement(others).bind(&value).bind(&id).fetch_all(&mut *change).await?;
     let claims = "DELETE FROM identifier WHERE value = ? AND id <> ?";
-    sqlx::query(claims).bind(&value).bind(&id).execute(&mut **change).await?;
+    statement(claims).bind(&value).bind(&id).execute(&mut *change).await?;
     for (other,) in others {
         // An account that claimed nothing else was never anybody's.
+        lock_account(change, uuid(&other)).await?;
         let empty = "DELETE FROM account WHERE id = ? AND NOT EXISTS (SELECT 1 FROM identifier i WHERE i.account_id = account.id)";
-        sqlx::query(empty).bind(other).execute(&mut **change).await?;
+        statement(empty).bind(other).execute(&mut *change).await?;
     }
     Ok(Proving::Owned)
 }

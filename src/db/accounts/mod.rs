@@ -18,8 +18,9 @@ pub use session::{Completion, NewSession};
 
 use uuid::Uuid;
 
+use crate::account::model::AccountId;
 use crate::clock::Timestamp;
-use crate::db::database::{Change, Database};
+use crate::db::database::{Change, DataError, Database, statement};
 
 /// The tables, over a pool. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -34,18 +35,18 @@ impl AccountTables {
     }
 
     /// Removes what has ended (flows, sessions, browsers), and events from before `kept_since`.
-    pub async fn sweep(&self, now: Timestamp, kept_since: Timestamp) -> Result<(), sqlx::Error> {
-        let pool = self.database.pool();
+    pub async fn sweep(&self, now: Timestamp, kept_since: Timestamp) -> Result<(), DataError> {
+        let database = &self.database;
         for sql in [
             "DELETE FROM flow WHERE expires_at <= ?",
             "DELETE FROM session WHERE expires_at <= ? OR seen_at + idle <= ?",
             "DELETE FROM refresh_token WHERE expires_at <= ?",
             "DELETE FROM browser WHERE expires_at <= ?",
         ] {
-            let query = (0..sql.matches('?').count()).fold(sqlx::query(sql), |query, _| query.bind(now.0));
-            query.execute(pool).await?;
+            let query = (0..sql.matches('?').count()).fold(statement(sql), |query, _| query.bind(now.0));
+            query.execute(database).await?;
         }
-        sqlx::query("DELETE FROM account_event WHERE at < ?").bind(kept_since.0).execute(pool).await?;
+        statement("DELETE FROM account_event WHERE at < ?").bind(kept_since.0).execute(database).await?;
         Ok(())
     }
 
@@ -54,9 +55,17 @@ impl AccountTables {
         &self.database
     }
 
-    async fn change(&self) -> Result<Change, sqlx::Error> {
+    async fn change(&self) -> Result<Change, DataError> {
         self.database.change().await
     }
+}
+
+/// Waits until nobody else is changing what hangs on the account, and keeps others from it until the end of the change. False:
+/// there is no such account.
+async fn lock_account(change: &mut Change, account: AccountId) -> Result<bool, DataError> {
+    let found: Option<(String,)> =
+        statement("SELECT id FROM account WHERE id = ? FOR UPDATE").bind(account.to_string()).fetch_optional(change).await?;
+    Ok(found.is_some())
 }
 
 /// An id as it stands in a row. What is none, which only a hand in the database can have put there, names nothing.

@@ -8,6 +8,7 @@ use super::identifier::{Proving, prove};
 use super::{AccountTables, uuid};
 use crate::account::model::{AccountId, Assurance, Session};
 use crate::clock::Timestamp;
+use crate::db::database::{AssertSqlSafe, DataError, statement};
 
 /// A session to be made.
 #[derive(Debug, Clone)]
@@ -60,12 +61,16 @@ fn session(row: Row) -> Session {
 impl AccountTables {
     /// Ends the flow and begins the session. False: the flow had moved or ended, or the number is another's by now; then
     /// there is no session (MFA-03, A02).
-    pub async fn complete(&self, completion: &Completion, event: &NewEvent) -> Result<bool, sqlx::Error> {
+    pub async fn complete(&self, completion: &Completion, event: &NewEvent) -> Result<bool, DataError> {
+        self.database.retrying(|| self.complete_once(completion, event)).await
+    }
+
+    async fn complete_once(&self, completion: &Completion, event: &NewEvent) -> Result<bool, DataError> {
         let mut change = self.change().await?;
         let session = &completion.new.session;
         if let Some((token_hash, revision)) = &completion.flow {
-            let query = sqlx::query("DELETE FROM flow WHERE token_hash = ? AND revision = ?").bind(token_hash).bind(*revision);
-            if query.execute(&mut *change).await?.rows_affected() != 1 {
+            let query = statement("DELETE FROM flow WHERE token_hash = ? AND revision = ?").bind(token_hash).bind(*revision);
+            if query.execute(&mut change).await? != 1 {
                 return Ok(false);
             }
         }
@@ -74,29 +79,30 @@ impl AccountTables {
         {
             return Ok(false);
         }
-        let active = "SELECT COUNT(*) FROM account WHERE id = ? AND status = 'active' AND (? < 0 OR password_changed_at = ?)";
+        // Whoever changes the password meanwhile waits, and then ends this session with the others.
+        let active = "SELECT id FROM account WHERE id = ? AND status = 'active' AND (? < 0 OR password_changed_at = ?) FOR UPDATE";
         let as_of = completion.password_as_of.unwrap_or(-1);
-        let active = sqlx::query_as(active).bind(session.account.to_string()).bind(as_of).bind(as_of);
-        let (active,): (i64,) = active.fetch_one(&mut *change).await?;
-        if active != 1 {
+        let active = statement(active).bind(session.account.to_string()).bind(as_of).bind(as_of);
+        let active: Option<(String,)> = active.fetch_optional(&mut change).await?;
+        if active.is_none() {
             return Ok(false);
         }
         let sql = "INSERT INTO session (id, token_hash, account_id, assurance, methods, created_at, authenticated_at, seen_at, expires_at, \
                    idle, address, agent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        let query = sqlx::query(sql).bind(session.id.to_string()).bind(&completion.new.token_hash).bind(session.account.to_string());
+        let query = statement(sql).bind(session.id.to_string()).bind(&completion.new.token_hash).bind(session.account.to_string());
         let query = query.bind(session.assurance as i64).bind(session.methods.join(" ")).bind(session.created_at.0);
         let query = query.bind(session.authenticated_at.0).bind(session.seen_at.0).bind(session.expires_at.0).bind(session.idle);
-        query.bind(&session.address).bind(&session.agent).execute(&mut *change).await?;
+        query.bind(&session.address).bind(&session.agent).execute(&mut change).await?;
         if let Some((browser, forgotten_at, remembered_until)) = &completion.browser {
-            let delete = sqlx::query("DELETE FROM browser WHERE token_hash = ? AND account_id = ?");
-            delete.bind(browser).bind(session.account.to_string()).execute(&mut *change).await?;
-            let insert = "INSERT INTO browser (token_hash, account_id, seen_at, expires_at, remembered_until) VALUES (?, ?, ?, ?, ?)";
-            let insert = sqlx::query(insert).bind(browser).bind(session.account.to_string()).bind(session.created_at.0);
-            insert.bind(forgotten_at.0).bind(remembered_until.0).execute(&mut *change).await?;
+            let insert = "INSERT INTO browser (token_hash, account_id, seen_at, expires_at, remembered_until) VALUES (?, ?, ?, ?, ?) \
+                          ON CONFLICT (token_hash, account_id) DO UPDATE SET seen_at = excluded.seen_at, \
+                          expires_at = excluded.expires_at, remembered_until = excluded.remembered_until";
+            let insert = statement(insert).bind(browser).bind(session.account.to_string()).bind(session.created_at.0);
+            insert.bind(forgotten_at.0).bind(remembered_until.0).execute(&mut change).await?;
         }
         if completion.settles_reset {
-            let settle = sqlx::query("UPDATE account SET password_reset_by = NULL WHERE id = ?").bind(session.account.to_string());
-            settle.execute(&mut *change).await?;
+            let settle = statement("UPDATE account SET password_reset_by = NULL WHERE id = ?").bind(session.account.to_string());
+            settle.execute(&mut change).await?;
         }
         note(&mut change, event).await?;
         change.commit().await?;
@@ -104,51 +110,55 @@ impl AccountTables {
     }
 
     /// The live session with that token, of an account that may sign in.
-    pub async fn session(&self, token_hash: &str, now: Timestamp) -> Result<Option<Session>, sqlx::Error> {
+    pub async fn session(&self, token_hash: &str, now: Timestamp) -> Result<Option<Session>, DataError> {
         let sql = format!(
             "{COLUMNS} WHERE token_hash = ? AND expires_at > ? AND seen_at + idle > ? \
              AND EXISTS (SELECT 1 FROM account a WHERE a.id = session.account_id AND a.status = 'active')"
         );
-        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(token_hash).bind(now.0).bind(now.0);
-        let row: Option<Row> = query.fetch_optional(self.database.pool()).await?;
+        let query = statement(AssertSqlSafe(sql)).bind(token_hash).bind(now.0).bind(now.0);
+        let row: Option<Row> = query.fetch_optional(&self.database).await?;
         Ok(row.map(session))
     }
 
     /// The live session with that id.
-    pub async fn session_by_id(&self, id: Uuid, now: Timestamp) -> Result<Option<Session>, sqlx::Error> {
+    pub async fn session_by_id(&self, id: Uuid, now: Timestamp) -> Result<Option<Session>, DataError> {
         let sql = format!(
             "{COLUMNS} WHERE id = ? AND expires_at > ? AND seen_at + idle > ? \
              AND EXISTS (SELECT 1 FROM account a WHERE a.id = session.account_id AND a.status = 'active')"
         );
-        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id.to_string()).bind(now.0).bind(now.0);
-        let row: Option<Row> = query.fetch_optional(self.database.pool()).await?;
+        let query = statement(AssertSqlSafe(sql)).bind(id.to_string()).bind(now.0).bind(now.0);
+        let row: Option<Row> = query.fetch_optional(&self.database).await?;
         Ok(row.map(session))
     }
 
     /// The live sessions of an account, the newest first.
-    pub async fn sessions(&self, account: AccountId, now: Timestamp) -> Result<Vec<Session>, sqlx::Error> {
+    pub async fn sessions(&self, account: AccountId, now: Timestamp) -> Result<Vec<Session>, DataError> {
         let sql = format!("{COLUMNS} WHERE account_id = ? AND expires_at > ? AND seen_at + idle > ? ORDER BY created_at DESC, id DESC");
-        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(account.to_string()).bind(now.0).bind(now.0);
-        let rows: Vec<Row> = query.fetch_all(self.database.pool()).await?;
+        let query = statement(AssertSqlSafe(sql)).bind(account.to_string()).bind(now.0).bind(now.0);
+        let rows: Vec<Row> = query.fetch_all(&self.database).await?;
         Ok(rows.into_iter().map(session).collect())
     }
 
     /// Notes that a session is in use.
-    pub async fn seen(&self, id: Uuid, now: Timestamp) -> Result<(), sqlx::Error> {
-        let query = sqlx::query("UPDATE session SET seen_at = ? WHERE id = ? AND seen_at < ?").bind(now.0).bind(id.to_string()).bind(now.0);
-        query.execute(self.database.pool()).await.map(drop)
+    pub async fn seen(&self, id: Uuid, now: Timestamp) -> Result<(), DataError> {
+        let query = statement("UPDATE session SET seen_at = ? WHERE id = ? AND seen_at < ?").bind(now.0).bind(id.to_string()).bind(now.0);
+        query.execute(&self.database).await.map(drop)
     }
 
     /// Somebody proved again who they are: another token, and how sure we are now (SES-02).
-    pub async fn confirm_session(&self, new: &NewSession, event: &NewEvent) -> Result<bool, sqlx::Error> {
+    pub async fn confirm_session(&self, new: &NewSession, event: &NewEvent) -> Result<bool, DataError> {
+        self.database.retrying(|| self.confirm_session_once(new, event)).await
+    }
+
+    async fn confirm_session_once(&self, new: &NewSession, event: &NewEvent) -> Result<bool, DataError> {
         let mut change = self.change().await?;
         let session = &new.session;
         let sql = "UPDATE session SET token_hash = ?, assurance = ?, methods = ?, authenticated_at = ?, expires_at = ?, idle = ?, seen_at = ? \
                    WHERE id = ?";
-        let query = sqlx::query(sql).bind(&new.token_hash).bind(session.assurance as i64).bind(session.methods.join(" "));
+        let query = statement(sql).bind(&new.token_hash).bind(session.assurance as i64).bind(session.methods.join(" "));
         let query = query.bind(session.authenticated_at.0).bind(session.expires_at.0).bind(session.idle).bind(session.seen_at.0);
         let query = query.bind(session.id.to_string());
-        if query.execute(&mut *change).await?.rows_affected() != 1 {
+        if query.execute(&mut change).await? != 1 {
             return Ok(false);
         }
         note(&mut change, event).await?;
@@ -157,11 +167,15 @@ impl AccountTables {
     }
 
     /// Ends one session of an account. True when it was there.
-    pub async fn end_session(&self, account: AccountId, id: Uuid, event: &NewEvent) -> Result<bool, sqlx::Error> {
+    pub async fn end_session(&self, account: AccountId, id: Uuid, event: &NewEvent) -> Result<bool, DataError> {
+        self.database.retrying(|| self.end_session_once(account, id, event)).await
+    }
+
+    async fn end_session_once(&self, account: AccountId, id: Uuid, event: &NewEvent) -> Result<bool, DataError> {
         let mut change = self.change().await?;
-        sqlx::query("DELETE FROM refresh_token WHERE session_id = ?").bind(id.to_string()).execute(&mut *change).await?;
-        let query = sqlx::query("DELETE FROM session WHERE id = ? AND account_id = ?").bind(id.to_string()).bind(account.to_string());
-        let ended = query.execute(&mut *change).await?.rows_affected() == 1;
+        statement("DELETE FROM refresh_token WHERE session_id = ?").bind(id.to_string()).execute(&mut change).await?;
+        let query = statement("DELETE FROM session WHERE id = ? AND account_id = ?").bind(id.to_string()).bind(account.to_string());
+        let ended = query.execute(&mut change).await? == 1;
         if !ended {
             return Ok(false);
         }
@@ -171,11 +185,14 @@ impl AccountTables {
     }
 
     /// Ends every session of an account but one, with its refresh tokens, flows and remembered browsers. How many there were.
-    pub async fn end_sessions(&self, account: AccountId, keep: Option<Uuid>, event: &NewEvent) -> Result<u64, sqlx::Error> {
-        let mut change = self.change().await?;
-        let ended = end_sessions(&mut change, account, keep).await?;
-        note(&mut change, event).await?;
-        change.commit().await?;
-        Ok(ended)
+    pub async fn end_sessions(&self, account: AccountId, keep: Option<Uuid>, event: &NewEvent) -> Result<u64, DataError> {
+        let work = || async {
+            let mut change = self.change().await?;
+            let ended = end_sessions(&mut change, account, keep).await?;
+            note(&mut change, event).await?;
+            change.commit().await?;
+            Ok(ended)
+        };
+        self.database.retrying(work).await
     }
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{EntityTables, Tried, json, uuid};
 use crate::clock::Timestamp;
-use crate::db::database::{AssertSqlSafe, DataError, query};
+use crate::db::database::{AssertSqlSafe, DataError, statement};
 use crate::entity::model::{Challenge, ChallengeStatus};
 
 type Row = (String, String, String, String, Option<String>, Option<String>, Option<String>, i64, i64, i64, Option<i64>);
@@ -43,13 +43,13 @@ impl EntityTables {
     pub async fn add_challenge(&self, new: &Challenge, limits: &[(u32, Duration)]) -> Result<bool, DataError> {
         self.database.retrying(async || {
             let mut change = self.database.change().await?;
-            let factor = query("SELECT id FROM entity_factor WHERE id = ? FOR UPDATE").bind(new.factor);
+            let factor = statement("SELECT id FROM entity_factor WHERE id = ? FOR UPDATE").bind(new.factor);
             let factor: Option<(String,)> = factor.fetch_optional(&mut change).await?;
             if factor.is_none() {
                 return Ok(false);
             }
             for (most, per) in limits {
-                let count = query("SELECT COUNT(*) FROM challenge WHERE factor_id = ? AND created_at > ?");
+                let count = statement("SELECT COUNT(*) FROM challenge WHERE factor_id = ? AND created_at > ?");
                 let (count,): (i64,) = count.bind(new.factor).bind(new.created_at - *per).fetch_one(&mut change).await?;
                 if count >= i64::from(*most) {
                     return Ok(false);
@@ -57,7 +57,7 @@ impl EntityTables {
             }
             let sql = "INSERT INTO challenge (id, factor_id, entity_id, status, attempts, details, hidden_details, metadata, created_at, \
                        updated_at, expires_at, answered_at) VALUES (?, ?, ?, 'pending', 0, ?, ?, NULL, ?, ?, ?, NULL)";
-            let query = query(sql).bind(new.id).bind(new.factor).bind(new.entity);
+            let query = statement(sql).bind(new.id).bind(new.factor).bind(new.entity);
             let query = query.bind(text(new.details.as_ref())).bind(text(new.hidden_details.as_ref()));
             query.bind(new.created_at).bind(new.updated_at).bind(new.expires_at).execute(&mut change).await?;
             change.commit().await?;
@@ -68,7 +68,7 @@ impl EntityTables {
 
     /// A challenge of an entity, as it stands now.
     pub async fn challenge(&self, entity: Uuid, id: Uuid, now: Timestamp) -> Result<Option<Challenge>, DataError> {
-        let query = query(AssertSqlSafe(format!("{COLUMNS} WHERE entity_id = ? AND id = ?"))).bind(entity).bind(id);
+        let query = statement(AssertSqlSafe(format!("{COLUMNS} WHERE entity_id = ? AND id = ?"))).bind(entity).bind(id);
         let row: Option<Row> = query.fetch_optional(&self.database).await?;
         Ok(row.map(|row| challenge(row, now)))
     }
@@ -95,7 +95,7 @@ impl EntityTables {
         }
         end.push_str(if newest_first { " ORDER BY created_at DESC, id DESC" } else { " ORDER BY created_at, id" });
         end.push_str(" LIMIT ? OFFSET ?");
-        let mut query = query(AssertSqlSafe(format!("{COLUMNS} {end}"))).bind(entity);
+        let mut query = statement(AssertSqlSafe(format!("{COLUMNS} {end}"))).bind(entity);
         if let Some(factor) = factor {
             query = query.bind(factor);
         }
@@ -110,66 +110,63 @@ impl EntityTables {
 
     /// Counts a code, for the factor and for the challenge, or for neither (ATT-04).
     pub async fn try_challenge(&self, asked: &Challenge, (tries, in_a_row): (u32, u32), now: Timestamp) -> Result<Tried, DataError> {
-        self.database.retrying(async || {
-            let mut change = self.database.change().await?;
-            let sql = "UPDATE entity_factor SET failures = failures + 1 WHERE id = ? AND failures < ?";
-            if query(sql).bind(asked.factor).bind(i64::from(in_a_row)).execute(&mut change).await? == 0 {
-                return Ok(Tried::Closed);
-            }
-            let sql = "UPDATE challenge SET attempts = attempts + 1, updated_at = ? \
+        self.database
+            .retrying(async || {
+                let mut change = self.database.change().await?;
+                let sql = "UPDATE entity_factor SET failures = failures + 1 WHERE id = ? AND failures < ?";
+                if statement(sql).bind(asked.factor).bind(i64::from(in_a_row)).execute(&mut change).await? == 0 {
+                    return Ok(Tried::Closed);
+                }
+                let sql = "UPDATE challenge SET attempts = attempts + 1, updated_at = ? \
                        WHERE id = ? AND status = 'pending' AND attempts < ? AND expires_at > ?";
-            let query = query(sql).bind(now).bind(asked.id).bind(i64::from(tries)).bind(now);
-            if query.execute(&mut change).await? == 0 {
-                return Ok(Tried::Over);
-            }
-            change.commit().await?;
-            Ok(Tried::Counted)
-        })
-        .await
+                let query = statement(sql).bind(now).bind(asked.id).bind(i64::from(tries)).bind(now);
+                if query.execute(&mut change).await? == 0 {
+                    return Ok(Tried::Over);
+                }
+                change.commit().await?;
+                Ok(Tried::Counted)
+            })
+            .await
     }
 
     /// The code was right, its step is newer than any before, and the challenge waits still: true for one caller only
     /// (TOTP-02). `secret`: sealed anew.
-    pub async fn approve_challenge(
-        &self,
-        asked: &Challenge,
-        step: i64,
-        secret: Option<&str>,
-        now: Timestamp,
-    ) -> Result<bool, DataError> {
-        self.database.retrying(async || {
-            let mut change = self.database.change().await?;
-            let sql = "UPDATE entity_factor SET last_step = ?, failures = 0, secret = COALESCE(?, secret) WHERE id = ? AND last_step < ?";
-            if query(sql).bind(step).bind(secret).bind(asked.factor).bind(step).execute(&mut change).await? == 0 {
-                return Ok(false);
-            }
-            let sql = "UPDATE challenge SET status = 'approved', answered_at = ?, updated_at = ? \
+    pub async fn approve_challenge(&self, asked: &Challenge, step: i64, secret: Option<&str>, now: Timestamp) -> Result<bool, DataError> {
+        self.database
+            .retrying(async || {
+                let mut change = self.database.change().await?;
+                let sql =
+                    "UPDATE entity_factor SET last_step = ?, failures = 0, secret = COALESCE(?, secret) WHERE id = ? AND last_step < ?";
+                if statement(sql).bind(step).bind(secret).bind(asked.factor).bind(step).execute(&mut change).await? == 0 {
+                    return Ok(false);
+                }
+                let sql = "UPDATE challenge SET status = 'approved', answered_at = ?, updated_at = ? \
                        WHERE id = ? AND status = 'pending' AND expires_at > ?";
-            if query(sql).bind(now).bind(now).bind(asked.id).bind(now).execute(&mut change).await? == 0 {
-                return Ok(false);
-            }
-            change.commit().await?;
-            Ok(true)
-        })
-        .await
+                if statement(sql).bind(now).bind(now).bind(asked.id).bind(now).execute(&mut change).await? == 0 {
+                    return Ok(false);
+                }
+                change.commit().await?;
+                Ok(true)
+            })
+            .await
     }
 
     /// A challenge that got more codes than it takes is denied. True for one caller only.
     pub async fn deny_challenge(&self, id: Uuid, tries: u32, now: Timestamp) -> Result<bool, DataError> {
         let sql = "UPDATE challenge SET status = 'denied', answered_at = ?, updated_at = ? \
                    WHERE id = ? AND status = 'pending' AND attempts >= ? AND expires_at > ?";
-        let query = query(sql).bind(now).bind(now).bind(id).bind(i64::from(tries)).bind(now);
+        let query = statement(sql).bind(now).bind(now).bind(id).bind(i64::from(tries)).bind(now);
         Ok(query.execute(&self.database).await? == 1)
     }
 
     /// The integrator's own notes on a challenge.
     pub async fn note_challenge(&self, id: Uuid, metadata: Option<&Value>) -> Result<(), DataError> {
-        query("UPDATE challenge SET metadata = ? WHERE id = ?").bind(text(metadata)).bind(id).execute(&self.database).await.map(drop)
+        statement("UPDATE challenge SET metadata = ? WHERE id = ?").bind(text(metadata)).bind(id).execute(&self.database).await.map(drop)
     }
 
     /// Removes challenges from before a time.
     pub async fn sweep_challenges(&self, before: Timestamp) -> Result<(), DataError> {
-        query("DELETE FROM challenge WHERE created_at < ?").bind(before).execute(&self.database).await.map(drop)
+        statement("DELETE FROM challenge WHERE created_at < ?").bind(before).execute(&self.database).await.map(drop)
     }
 }
 

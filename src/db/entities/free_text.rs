@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{EntityTables, uuid};
 use crate::clock::Timestamp;
-use crate::db::database::{AssertSqlSafe, DataError, query};
+use crate::db::database::{AssertSqlSafe, DataError, statement};
 use crate::verification::model::Channel;
 
 /// How far a text got.
@@ -167,7 +167,7 @@ impl EntityTables {
     pub async fn add_text(&self, new: &FreeTextRow) -> Result<(), DataError> {
         let sql = "INSERT INTO free_text (id, client_id, service, channel, recipient, sender, messaging_service, body, segments, status, \
                    error_code, callback, created_at, updated_at, sent_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        let query = query(sql).bind(new.id).bind(new.client).bind(&new.service).bind(new.channel.as_str()).bind(&new.recipient);
+        let query = statement(sql).bind(new.id).bind(new.client).bind(&new.service).bind(new.channel.as_str()).bind(&new.recipient);
         let query = query.bind(new.sender.clone()).bind(new.messaging_service.clone()).bind(new.body.clone());
         let query = query.bind(i64::from(new.segments)).bind(new.status.as_str()).bind(new.error_code.map(i64::from));
         let query = query.bind(new.callback.clone()).bind(new.created_at).bind(new.updated_at).bind(new.sent_at).bind(new.expires_at);
@@ -176,15 +176,14 @@ impl EntityTables {
 
     /// A text of a client.
     pub async fn text(&self, client: Uuid, id: Uuid, now: Timestamp) -> Result<Option<FreeTextRow>, DataError> {
-        let query = query(AssertSqlSafe(format!("{COLUMNS} WHERE client_id = ? AND id = ?"))).bind(client).bind(id);
+        let query = statement(AssertSqlSafe(format!("{COLUMNS} WHERE client_id = ? AND id = ?"))).bind(client).bind(id);
         let row: Option<Row> = query.fetch_optional(&self.database).await?;
         Ok(row.map(|row| text(row, now)))
     }
 
     /// A text, whosever it is: for its receipts.
     pub async fn any_text(&self, id: Uuid, now: Timestamp) -> Result<Option<FreeTextRow>, DataError> {
-        let row: Option<Row> =
-            query(AssertSqlSafe(format!("{COLUMNS} WHERE id = ?"))).bind(id).fetch_optional(&self.database).await?;
+        let row: Option<Row> = statement(AssertSqlSafe(format!("{COLUMNS} WHERE id = ?"))).bind(id).fetch_optional(&self.database).await?;
         Ok(row.map(|row| text(row, now)))
     }
 
@@ -208,7 +207,7 @@ impl EntityTables {
             }
         }
         sql.push_str(" ORDER BY created_at DESC, id DESC LIMIT ? OFFSET ?");
-        let mut query = query(AssertSqlSafe(sql)).bind(client);
+        let mut query = statement(AssertSqlSafe(sql)).bind(client);
         for value in [&filter.recipient, &filter.sender].into_iter().flatten() {
             query = query.bind(value);
         }
@@ -226,24 +225,24 @@ impl EntityTables {
             to.after()
         );
         let sent_at = matches!(to, TextStatus::Sent | TextStatus::Delivered).then_some(now);
-        let query = query(AssertSqlSafe(sql)).bind(to.as_str()).bind(error_code.map(i64::from)).bind(now).bind(sent_at).bind(id);
+        let query = statement(AssertSqlSafe(sql)).bind(to.as_str()).bind(error_code.map(i64::from)).bind(now).bind(sent_at).bind(id);
         Ok(query.execute(&self.database).await? == 1)
     }
 
     /// Takes the words out of a text.
     pub async fn redact_text(&self, id: Uuid, now: Timestamp) -> Result<(), DataError> {
-        let query = query("UPDATE free_text SET body = NULL, updated_at = ? WHERE id = ?").bind(now).bind(id);
+        let query = statement("UPDATE free_text SET body = NULL, updated_at = ? WHERE id = ?").bind(now).bind(id);
         query.execute(&self.database).await.map(drop)
     }
 
     /// Removes a text of a client. True: it was there.
     pub async fn remove_text(&self, client: Uuid, id: Uuid) -> Result<bool, DataError> {
-        let query = query("DELETE FROM free_text WHERE client_id = ? AND id = ?").bind(client).bind(id);
+        let query = statement("DELETE FROM free_text WHERE client_id = ? AND id = ?").bind(client).bind(id);
         Ok(query.execute(&self.database).await? == 1)
     }
 
     /// Removes texts from before a time.
     pub async fn sweep_texts(&self, before: Timestamp) -> Result<(), DataError> {
-        query("DELETE FROM free_text WHERE created_at < ?").bind(before).execute(&self.database).await.map(drop)
+        statement("DELETE FROM free_text WHERE created_at < ?").bind(before).execute(&self.database).await.map(drop)
     }
 }

@@ -14,7 +14,7 @@ pub use safe_number::MessagingConfiguration;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-use crate::db::database::{AssertSqlSafe, DataError, Database, query};
+use crate::db::database::{AssertSqlSafe, DataError, Database, statement};
 use crate::entity::model::{Entity, Identity};
 
 /// The tables, over a pool. Cheap to clone.
@@ -51,7 +51,7 @@ impl EntityTables {
     /// Adds an entity, or finds the one of that name. True: it was added.
     pub async fn add_entity(&self, new: Entity) -> Result<(Entity, bool), DataError> {
         let sql = "INSERT INTO entity (id, service, identity, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
-        let query = query(sql).bind(new.id).bind(&*new.service).bind(new.identity.as_str()).bind(new.created_at);
+        let query = statement(sql).bind(new.id).bind(&*new.service).bind(new.identity.as_str()).bind(new.created_at);
         query.execute(&self.database).await?;
         let found = self.entity(&new.service, &new.identity).await?;
         // Whoever asks what became of it finds its own, or the one that was there.
@@ -63,7 +63,7 @@ impl EntityTables {
 
     /// The entity of that name.
     pub async fn entity(&self, service: &str, identity: &Identity) -> Result<Option<Entity>, DataError> {
-        let query = query(AssertSqlSafe(format!("{COLUMNS} WHERE service = ? AND identity = ?"))).bind(service).bind(identity.as_str());
+        let query = statement(AssertSqlSafe(format!("{COLUMNS} WHERE service = ? AND identity = ?"))).bind(service).bind(identity.as_str());
         let row: Option<Row> = query.fetch_optional(&self.database).await?;
         Ok(row.and_then(entity))
     }
@@ -71,14 +71,14 @@ impl EntityTables {
     /// Entities of a service, the oldest first.
     pub async fn entities(&self, service: &str, offset: u32, limit: u32) -> Result<Vec<Entity>, DataError> {
         let sql = format!("{COLUMNS} WHERE service = ? ORDER BY created_at, id LIMIT ? OFFSET ?");
-        let query = query(AssertSqlSafe(sql)).bind(service).bind(i64::from(limit)).bind(i64::from(offset));
+        let query = statement(AssertSqlSafe(sql)).bind(service).bind(i64::from(limit)).bind(i64::from(offset));
         let rows: Vec<Row> = query.fetch_all(&self.database).await?;
         Ok(rows.into_iter().filter_map(entity).collect())
     }
 
     /// Removes an entity, its factors and their challenges. True: it was there.
     pub async fn remove_entity(&self, id: Uuid) -> Result<bool, DataError> {
-        Ok(query("DELETE FROM entity WHERE id = ?").bind(id).execute(&self.database).await? == 1)
+        Ok(statement("DELETE FROM entity WHERE id = ?").bind(id).execute(&self.database).await? == 1)
     }
 
     /// Removes everything of a service.
@@ -88,7 +88,7 @@ impl EntityTables {
             "DELETE FROM service_webhook WHERE service = ?",
             "DELETE FROM messaging_configuration WHERE service = ?",
         ] {
-            query(sql).bind(service).execute(&self.database).await?;
+            statement(sql).bind(service).execute(&self.database).await?;
         }
         Ok(())
     }

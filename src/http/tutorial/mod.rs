@@ -22,7 +22,7 @@ use crate::http::problem::{Problem, ProblemCode};
 use crate::verification::engine::Started;
 use crate::verification::model::Delivery;
 use crate::verification::policy::DEFAULT_SERVICE;
-use crate::verification::request::{Caller, StartRequest};
+use crate::verification::request::{Caller, Extras, StartRequest};
 use crate::verification::store::{Snapshot, StoreError};
 
 /// Every tutorial's routes. `with_people`: `/auth/verify-otp` is theirs, and they pass on what is meant for the gateway.
@@ -71,6 +71,7 @@ async fn send(app: &App, caller: &Caller, to: String, purpose: &str, field: &'st
         code: None,
         subject: None,
         metadata: Default::default(),
+        extras: Extras::default(),
     };
     match app.engine.start(caller, request, true).await? {
         Started::Sending(snapshot) if snapshot.delivery == Delivery::Failed => {

@@ -74,12 +74,7 @@ async fn number(
     found.map(|(id, number)| Json(safe(&origin, id, &number))).ok_or_else(|| Refusal::not_found(uri.path()))
 }
 
-async fn remove_number(
-    State(app): State<Arc<App>>,
-    account: Account,
-    uri: Uri,
-    Path(text): Path<String>,
-) -> Result<StatusCode, Refusal> {
+async fn remove_number(State(app): State<Arc<App>>, account: Account, uri: Uri, Path(text): Path<String>) -> Result<StatusCode, Refusal> {
     account.may(Scope::Write)?;
     let removed = match phone(&text) {
         Some(number) => entities(&app)?.remove_safe_number(account.client().id, &number).await?,
@@ -141,11 +136,7 @@ async fn configurations(State(app): State<Arc<App>>, within: Within, paging: Pag
     Ok(paging.answer_of_all("messaging_configurations", all.iter().map(|one| shown(&within, one)).collect()))
 }
 
-async fn add_configuration(
-    State(app): State<Arc<App>>,
-    within: Within,
-    Form(form): Form,
-) -> Result<(StatusCode, Json<Value>), Refusal> {
+async fn add_configuration(State(app): State<Arc<App>>, within: Within, Form(form): Form) -> Result<(StatusCode, Json<Value>), Refusal> {
     within.account.may(Scope::Write)?;
     let country = form.required("Country")?;
     if country != "all" && Country::parse(country).is_none() {

@@ -6,13 +6,22 @@
 //! left out, or a [`refusal::Refusal`].
 
 pub mod account;
+mod attempts;
+pub mod beside;
+pub mod challenges;
 pub mod credentials;
 pub mod date;
+pub mod entities;
+pub mod factors;
 pub mod form;
+pub mod messages;
 pub mod paging;
+mod rate_limits;
 pub mod refusal;
 pub mod services;
 pub mod sid;
+mod verifications;
+pub mod webhooks;
 pub mod within;
 
 use std::sync::Arc;
@@ -20,6 +29,11 @@ use std::sync::Arc;
 use axum::Router;
 
 use crate::app::App;
+use crate::db::attempt::AttemptTable;
+use crate::db::rate_limit::RateLimitTable;
+use crate::delivery::free_text::FreeTexts;
+use crate::entity::Entities;
+use refusal::Refusal;
 
 /// What the face is made of.
 pub struct Face {
@@ -27,14 +41,36 @@ pub struct Face {
     pub credentials: credentials::Credentials,
     /// Services that are visible to accounts.
     pub services: services::Services,
+    /// People of integrators' own.
+    pub entities: Arc<Entities>,
+    /// Texts of integrators' own; none where that is off.
+    pub texts: Option<Arc<FreeTexts>>,
+    /// Limits of callers' own.
+    pub limits: RateLimitTable,
+    /// What was sent.
+    pub attempts: AttemptTable,
 }
 
 /// Every route of Twilio's that is served here.
 pub fn router() -> Router<Arc<App>> {
-    Router::new()
+    services::router()
+        .merge(verifications::router())
+        .merge(attempts::router())
+        .merge(rate_limits::router())
+        .merge(entities::router())
+        .merge(factors::router())
+        .merge(challenges::router())
+        .merge(webhooks::router())
+        .merge(beside::router())
+        .merge(messages::router())
 }
 
 /// Whether a path is one of Twilio's, known to us or not: what fails there is worded as Twilio would.
 pub fn owns(path: &str) -> bool {
     path.starts_with("/v2/") || path.starts_with("/2010-04-01/")
+}
+
+/// The face of an application that has one: handlers are routed only then.
+pub fn face(app: &App) -> Result<&Face, Refusal> {
+    app.twilio.as_deref().ok_or_else(|| Refusal::failed("Twilio's API is not served"))
 }

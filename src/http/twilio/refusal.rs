@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::clock::seconds_rounded_up;
+use crate::db::database::DataError;
 use crate::http::problem::Problem;
 use crate::verification::limit::{self, LimitName, Limited};
 use crate::verification::request::InvalidField;
@@ -80,6 +81,13 @@ impl From<StoreError> for Refusal {
     }
 }
 
+impl From<DataError> for Refusal {
+    fn from(error: DataError) -> Refusal {
+        // As with the store: fail closed and soon.
+        StoreError::Database(std::sync::Arc::new(error)).into()
+    }
+}
+
 /// The names of our fields as Twilio's callers spell them.
 impl From<InvalidField> for Refusal {
     fn from(invalid: InvalidField) -> Refusal {
@@ -89,6 +97,8 @@ impl From<InvalidField> for Refusal {
             "code" => "CustomCode",
             "locale" => "Locale",
             "metadata" => "Tags",
+            "brand" => "CustomFriendlyName",
+            "app_hash" => "AppHash",
             other => other,
         };
         Refusal::invalid(parameter, &invalid.rule)

@@ -50,6 +50,11 @@ pub fn id(kind: &str, sid: &str) -> Option<Uuid> {
     digits(kind, sid).and_then(|digits| Uuid::try_parse(digits).ok())
 }
 
+/// The SID as we write it, in lower case; none for anything else.
+pub fn canonical(kind: &str, sid: &str) -> Option<String> {
+    digits(kind, sid).map(|digits| format!("{kind}{}", digits.to_ascii_lowercase()))
+}
+
 /// Whether it reads like a SID of that kind.
 pub fn is(kind: &str, sid: &str) -> bool {
     digits(kind, sid).is_some()

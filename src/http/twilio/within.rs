@@ -62,7 +62,7 @@ impl FromRequestParts<Arc<App>> for Within {
         let parameters = RawPathParams::from_request_parts(parts, app).await;
         let sid = parameters.ok().and_then(|all| all.iter().find(|(name, _)| *name == PARAMETER).map(|(_, value)| value.to_owned()));
         let found = match (&app.twilio, sid) {
-            (Some(face), Some(sid)) => face.services.find(account.client(), &sid).await?,
+            (Some(face), Some(sid)) => face.services.find(&app.engine.policies, account.client(), &sid).await?,
             _ => None,
         };
         let service = found.ok_or_else(|| Refusal::not_found(&path))?;

@@ -15,7 +15,7 @@ use crate::http::v1::bodies::{
     CheckBody, CheckDestinationBody, CheckedBody, ReleaseBody, ReleasedBody, ResendBody, StartBody, VerificationBody,
 };
 use crate::verification::engine::{Started, Verdict};
-use crate::verification::request::{StartRequest, Which};
+use crate::verification::request::{Extras, StartRequest, Which};
 use crate::verification::store::{Checked, Snapshot};
 
 /// Start a verification
@@ -54,6 +54,7 @@ pub async fn start(
         code: body.code.map(|code| code.0),
         subject: body.subject,
         metadata: body.metadata,
+        extras: Extras::default(),
     };
     let snapshot = sending(app.engine.start(&caller, request, body.wait).await?)?;
     let location = format!("/v1/verifications/{}", snapshot.id);

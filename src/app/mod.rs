@@ -1,5 +1,9 @@
 //! Configuration in, application out: the only place that names concrete stores and providers.
 
+mod integrators;
+pub mod stores;
+mod twilio;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +18,6 @@ use crate::account::settings::AccountSettings;
 use crate::account::token::Tokens;
 use crate::account::token::keyring::Keyring;
 use crate::account::{Accounts, passkeys};
-use crate::audit::AuditLog;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, Mode, RouteConfig};
 use crate::db::accounts::AccountTables;
@@ -31,13 +34,13 @@ use crate::delivery::provider::{Family, Kind, Provider};
 use crate::delivery::receipt::References;
 use crate::delivery::route::{Route, Routes};
 use crate::delivery::text::Renderer;
-use crate::delivery::{bird, plivo, smtp, startmessaging, telegram, telnyx, twilio, twilio_verify, vonage, webhook, whatsapp};
+use crate::delivery::{
+    bird, plivo, smtp, startmessaging, telegram, telnyx, twilio as twilio_provider, twilio_verify, vonage, webhook, whatsapp,
+};
 use crate::http::keys::Keys;
 use crate::http::login::pages::handlers::LoginPages;
 use crate::http::login::pages::texts::Catalogue;
 use crate::http::twilio::Face;
-use crate::http::twilio::credentials::Credentials;
-use crate::http::twilio::services::Services;
 use crate::secret::{Code, Entropy};
 use crate::telemetry::Metrics;
 use crate::verification::Engine;
@@ -45,8 +48,7 @@ use crate::verification::destination::Country;
 use crate::verification::limit::SendRule;
 use crate::verification::model::Channel;
 use crate::verification::policy::{DEFAULT_SERVICE, Policy};
-use crate::verification::store::Store;
-use crate::verification::store::sqlite::{OpenError, SqliteStore};
+use crate::verification::store::sqlite::OpenError;
 
 /// Why the application could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -57,9 +59,9 @@ pub enum BuildError {
     /// The database cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
-    /// The database of accounts cannot be opened.
-    #[error("the database of accounts cannot be opened: {0}")]
-    Accounts(#[source] DataError),
+    /// The database of accounts and clients cannot be opened.
+    #[error("the database of accounts and clients cannot be opened: {0}")]
+    Database(#[source] DataError),
     /// The threads that hash passwords cannot be started.
     #[error("the threads that hash passwords cannot be started: {0}")]
     Threads(#[source] std::io::Error),
@@ -76,6 +78,8 @@ pub struct App {
     pub accounts: Option<Arc<Accounts>>,
     /// What the login pages are made of; none where there are none.
     pub login_pages: Option<Arc<LoginPages>>,
+    /// Durable data.
+    pub database: Database,
     /// Whose key is whose.
     pub keys: Keys,
     /// Dev mode only.
@@ -150,7 +154,9 @@ impl App {
         let cancel_links = config.server.public_url.clone().map(|public_url| CancelLinks::new(peppers.clone(), public_url));
         let renderer = Arc::new(renderer(&policies)?.with_links(cancel_links.clone()));
         let senders = senders(config, &policies, Arc::clone(&clock))?;
-        let store = Arc::new(SqliteStore::open(&config.database(), config.store.synchronous, Arc::new(AuditLog), clock.now())?);
+        let settings = config.database_settings()?;
+        let stores::Verifications { store, queue_depth } = stores::verifications(config, &settings, clock.now())?;
+        let database = stores::patient_database(settings, Arc::clone(&entropy), stopping.clone()).await?;
         let inbox = (config.mode == Mode::Dev).then(|| {
             let mut run = [0; 4];
             entropy.fill(&mut run);
@@ -159,7 +165,7 @@ impl App {
         let references = References::new(peppers.clone(), config.server.public_url.clone());
         let (failed, mut failures) = mpsc::unbounded_channel();
         let tools = Tools {
-            store: Arc::clone(&store) as Arc<dyn Store>,
+            store: Arc::clone(&store),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             renderer: Arc::clone(&renderer),
@@ -172,15 +178,15 @@ impl App {
             queue: config.delivery.queue,
             failed,
         };
-        let providers = senders.accounts.iter().map(|account| account.provider.clone()).collect();
-        let dispatcher = Arc::new(Dispatcher::new(providers, senders.routes.clone(), tools));
+        let providers: Vec<_> = senders.accounts.iter().map(|account| account.provider.clone()).collect();
+        let dispatcher = Arc::new(Dispatcher::new(providers.clone(), senders.routes.clone(), tools));
         let forgot = config.server.public_url.as_ref().map(|public_url| format!("{public_url}/forgot"));
         let notifier: Arc<dyn Notifier> = dispatcher.notices(default_policy(&policies)?, forgot);
         let test_destinations = config.dev.test_destinations.iter();
         let engine = Arc::new(Engine {
-            store: Arc::clone(&store) as Arc<dyn Store>,
+            store: Arc::clone(&store),
             courier: Arc::clone(&dispatcher) as _,
-            policies: policies.into_iter().map(|policy| (policy.service.clone(), policy)).collect(),
+            policies: twilio::policies(config, policies, &providers, &database, Arc::clone(&clock))?,
             destination_all_services: Arc::new(SendRule { quotas: vec![config.limits.destination.0], waits: Vec::new() }),
             peppers,
             clock: Arc::clone(&clock),
@@ -193,30 +199,39 @@ impl App {
         });
         let public_url = config.server.public_url.clone().unwrap_or(public_url);
         let accounts = match config.accounts()? {
-            Some(settings) => Some(Arc::new(
-                accounts_of(config, settings, &public_url, Arc::clone(&notifier), &engine, clock.clone(), entropy.clone()).await?,
-            )),
+            Some(settings) => Some(Arc::new(accounts_of(
+                config,
+                settings,
+                &public_url,
+                database.clone(),
+                Arc::clone(&notifier),
+                &engine,
+                clock.clone(),
+                entropy.clone(),
+            )?)),
             None => None,
         };
         let login_pages = match &accounts {
             Some(accounts) if config.accounts.pages => Some(Arc::new(login_pages(config, accounts)?)),
             _ => None,
         };
+        let twilio_face = twilio::face(config, &database, &engine, &dispatcher)?;
         let app = Arc::new(App {
             engine,
             accounts,
             login_pages,
-            keys: Keys::new(Clients::new(&config.database()), clock),
+            keys: Keys::new(Clients::new(database.clone()), clock),
+            database,
             inbox,
             origins: config.accounts.origins.clone(),
             web_app: config.web_app.app()?,
-            twilio: config.twilio_face().then(|| Arc::new(Face { credentials: Credentials, services: Services })),
+            twilio: twilio_face,
             tutorial_api: config.tutorial_api(),
             trusted_proxies: config.server.trusted_proxies.iter().map(|proxy| proxy.0).collect(),
             public_url,
             request_timeout: config.server.request_timeout.0,
             metrics,
-            store_queue_depth: Box::new(move || store.queue_depth()),
+            store_queue_depth: queue_depth,
             stopping,
             dispatcher,
             references,
@@ -256,16 +271,17 @@ fn login_pages(config: &Config, accounts: &Accounts) -> Result<LoginPages, Confi
     Ok(LoginPages { catalogue, brand: config.accounts.brand.brand(name)? })
 }
 
-async fn accounts_of(
+#[expect(clippy::too_many_arguments, reason = "it is called once, by the function that has them all")]
+fn accounts_of(
     config: &Config,
     settings: AccountSettings,
     public_url: &str,
+    database: Database,
     notifier: Arc<dyn Notifier>,
     engine: &Arc<Engine>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 ) -> Result<Accounts, BuildError> {
-    let database = Database::open(&config.accounts_database(), config.store.synchronous).await.map_err(BuildError::Accounts)?;
     let keyring = Keyring::new(database.clone(), engine.peppers.clone(), Arc::clone(&entropy));
     Ok(Accounts {
         tables: AccountTables::new(database),
@@ -283,7 +299,7 @@ async fn accounts_of(
 
 /// Every kind of provider. Of accounts that the environment completes, the earlier are asked first.
 pub const KINDS: &[Kind] = &[
-    twilio::KIND,
+    twilio_provider::KIND,
     twilio_verify::KIND,
     startmessaging::KIND,
     vonage::KIND,

@@ -1,0 +1,89 @@
+//! The tables, step by step: one list of names, a file of each for every dialect, and what has been applied of it.
+
+use futures_util::future::BoxFuture;
+use sqlx::migrate::{Migrate, Migration, MigrationType, Migrator};
+use sqlx::{AnyConnection, Connection, SqlSafeStr};
+
+use super::error::Reason;
+use super::{DataError, Dialect};
+
+/// A migration: its name and its text, for SQLite, PostgreSQL and MySQL.
+type Step = (&'static str, [&'static str; 3]);
+
+macro_rules! steps {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, [
+            include_str!(concat!("../../../migrations/sqlite/", $name, ".sql")),
+            include_str!(concat!("../../../migrations/postgres/", $name, ".sql")),
+            include_str!(concat!("../../../migrations/mysql/", $name, ".sql")),
+        ])),*]
+    };
+}
+
+/// In the order in which they are applied. The number that a name begins with is its version.
+const STEPS: &[Step] = steps!["0001_accounts", "0002_clients", "0004_services", "0005_factors"];
+
+/// Where it is written down what was applied.
+const TABLE: &str = "_sqlx_migrations";
+
+/// The number of a migration. Gaps are allowed: numbers are given out before migrations are written.
+fn version(name: &str) -> i64 {
+    name.split('_').next().and_then(|number| number.parse().ok()).unwrap_or_default()
+}
+
+fn migrator(dialect: Dialect) -> Migrator {
+    let index = match dialect {
+        Dialect::Sqlite => 0,
+        Dialect::Postgres => 1,
+        Dialect::Mysql => 2,
+    };
+    let migrations = STEPS.iter().map(|(name, texts)| {
+        let sql = texts[index].into_sql_str();
+        Migration::new(version(name), (*name).into(), MigrationType::Simple, sql, false)
+    });
+    Migrator::with_migrations(migrations.collect())
+}
+
+/// Applies what is missing. Of many that do so at once one works, and the others wait and find nothing to do.
+pub(super) fn run(mut connection: AnyConnection, dialect: Dialect) -> BoxFuture<'static, Result<(), DataError>> {
+    let work = async move {
+        let migrator = migrator(dialect);
+        if dialect == Dialect::Sqlite {
+            let mut change = connection.begin_with("BEGIN IMMEDIATE").await?;
+            migrator.run_direct(None, &mut *change, false).await?;
+            change.commit().await?;
+        } else {
+            // The server's own lock is held meanwhile.
+            migrator.run_direct(None, &mut connection, false).await?;
+        }
+        Ok(connection.close().await?)
+    };
+    Box::pin(work)
+}
+
+/// Every migration, and whether the database has it.
+pub(super) async fn status(connection: &mut AnyConnection) -> Result<Vec<crate::db::Migration>, DataError> {
+    let applied = match connection.list_applied_migrations(TABLE).await {
+        Ok(applied) => applied.into_iter().map(|migration| migration.version).collect(),
+        Err(error) => match DataError::from(error) {
+            // No table, no migration.
+            error if error.reason() == Reason::Other => Vec::new(),
+            error => return Err(error),
+        },
+    };
+    if applied.iter().any(|applied| STEPS.iter().all(|(name, _)| version(name) != *applied)) {
+        return Err(DataError::because(Reason::Newer, ""));
+    }
+    Ok(STEPS.iter().map(|(name, _)| crate::db::Migration { name, applied: applied.contains(&version(name)) }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_rise() {
+        let versions: Vec<_> = STEPS.iter().map(|(name, _)| version(name)).collect();
+        assert!(versions[0] > 0 && versions.is_sorted_by(|one, next| one < next), "{versions:?}");
+    }
+}

@@ -1,0 +1,294 @@
+//! Durable data: accounts and what belongs to them, API clients. A pool, its migrations, and how a change is made in one step.
+//!
+//! One SQL text for every dialect ([`statement`]): ids and hashes as text, times as milliseconds, no value that a database makes
+//! up. Where nothing else is configured this is a file of its own beside the embedded store, so that a sign-in never waits for
+//! the writer of verifications.
+//!
+//! In SQLite one change is made at a time. The servers make many at once, each statement seeing what was committed before it
+//! (READ COMMITTED): whoever reads before it writes locks what it read (` FOR UPDATE`), or a name for what is not there yet
+//! ([`Change::lock`]).
+
+mod dialect;
+mod error;
+mod migrations;
+mod query;
+mod settings;
+#[cfg(test)]
+#[path = "../../../tests/it/own_database.rs"]
+pub(crate) mod testing;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use sha2::{Digest, Sha256};
+use sqlx::any::AnyPoolOptions;
+use sqlx::{Any, AnyConnection, AnyPool, Connection, SqlSafeStr, SqlStr, Transaction};
+
+use crate::db::{Migration, client, restrict};
+
+pub use dialect::Dialect;
+pub use error::{DataError, Reason};
+pub use query::{On, Query, Value, statement};
+pub use settings::{Place, Settings};
+pub use sqlx::AssertSqlSafe;
+
+/// Connections to a file. SQLite has one writer; more of them only wait for each other.
+const FILE_CONNECTIONS: u32 = 4;
+/// A connection that rested for longer is asked whether it is still one, before it is used.
+const RESTED: Duration = Duration::from_secs(1);
+/// The pauses before a change that was in the way of another is tried again.
+const PAUSES: [u64; 6] = [2, 5, 10, 25, 50, 100];
+/// Rows that stand for names that are locked (`lock_slot`).
+const LOCK_SLOTS: i64 = 64;
+
+/// Durable data. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pool: AnyPool,
+    dialect: Dialect,
+    settings: Arc<Settings>,
+    /// Whether the tables are known to be up to date.
+    is_ready: Arc<AtomicBool>,
+}
+
+/// A change in several statements. Undone when dropped.
+pub struct Change {
+    transaction: Transaction<'static, Any>,
+    dialect: Dialect,
+}
+
+impl Database {
+    /// Opens it, makes a file that is not there (readable by its owner only), and brings the tables up to date.
+    pub async fn open(settings: Settings) -> Result<Database, DataError> {
+        let database = Database::unprepared(settings)?;
+        database.prepare().await?;
+        Ok(database)
+    }
+
+    /// Connects to nothing yet. Statements fail until [`Database::prepare`] has succeeded.
+    pub fn unprepared(settings: Settings) -> Result<Database, DataError> {
+        static DRIVERS: Once = Once::new();
+        DRIVERS.call_once(sqlx::any::install_default_drivers);
+        let dialect = settings.place.dialect();
+        let connections = if dialect == Dialect::Sqlite { FILE_CONNECTIONS } else { settings.connections };
+        let words = greeting(&settings);
+        let options = AnyPoolOptions::new().max_connections(connections).acquire_timeout(settings.acquire_timeout);
+        let options = options.after_connect(move |connection, _| {
+            let words = words.clone();
+            Box::pin(async move { sqlx::raw_sql(words).execute(connection).await.map(drop) })
+        });
+        let options = options.test_before_acquire(false).before_acquire(|connection, rest| {
+            Box::pin(async move { if rest.idle_for > RESTED { connection.ping().await.map(|()| true) } else { Ok(true) } })
+        });
+        let pool = options.connect_lazy(&address(&settings)?)?;
+        Ok(Database { pool, dialect, settings: Arc::new(settings), is_ready: Arc::default() })
+    }
+
+    /// Brings the tables up to date and takes over what an older version kept elsewhere.
+    pub fn prepare(&self) -> BoxFuture<'_, Result<(), DataError>> {
+        let work = async {
+            migrations::run(self.connection().await?, self.dialect).await?;
+            self.is_ready.store(true, Ordering::Release);
+            if let Some(embedded) = &self.settings.embedded {
+                client::take_over(self, embedded).await.inspect_err(|_| self.is_ready.store(false, Ordering::Release))?;
+            }
+            Ok(())
+        };
+        Box::pin(work)
+    }
+
+    /// Every migration, and whether the database has it. Changes nothing.
+    pub async fn migrations(settings: Settings) -> Result<Vec<Migration>, DataError> {
+        let database = Database::unprepared(settings)?;
+        let mut connection = database.connection().await?;
+        let status = migrations::status(&mut connection).await?;
+        connection.close().await?;
+        Ok(status)
+    }
+
+    /// Whether it can be used now.
+    pub async fn ping(&self) -> Result<(), DataError> {
+        statement("SELECT 1").execute(self).await.map(drop)
+    }
+
+    /// Whether it is a file, which either opens or does not.
+    pub fn is_file(&self) -> bool {
+        self.dialect == Dialect::Sqlite
+    }
+
+    /// Whether it has been reached and its tables are up to date.
+    pub fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Acquire)
+    }
+
+    /// Whose SQL it speaks.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Where it is, for people.
+    pub fn shown(&self) -> String {
+        self.settings.place.shown()
+    }
+
+    /// Begins a change. Keep it short, and wait for nothing else in it: in SQLite nobody else writes meanwhile.
+    pub async fn change(&self) -> Result<Change, DataError> {
+        let dialect = self.ready()?;
+        let transaction = match dialect {
+            Dialect::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await?,
+            Dialect::Postgres | Dialect::Mysql => self.pool.begin().await?,
+        };
+        Ok(Change { transaction, dialect })
+    }
+
+    /// Does the work, which makes one change, and does it anew while the database undoes it for being in the way of another.
+    /// A change of which it is not known whether it was made is not repeated.
+    pub async fn retrying<T, F>(&self, work: impl Fn() -> F) -> Result<T, DataError>
+    where
+        F: Future<Output = Result<T, DataError>>,
+    {
+        for pause in PAUSES {
+            match work().await {
+                Err(error) if error.reason() == Reason::Conflict => tokio::time::sleep(Duration::from_millis(pause)).await,
+                done => return done,
+            }
+        }
+        work().await
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// One connection beside the pool, without its time limits on statements.
+    async fn connection(&self) -> Result<AnyConnection, DataError> {
+        if let Place::File(file, _) = &self.settings.place {
+            restrict(file);
+        }
+        let address = address(&self.settings)?;
+        let connected = tokio::time::timeout(self.settings.acquire_timeout, AnyConnection::connect(&address)).await;
+        let mut connection = connected.map_err(|_| DataError::because(Reason::Unreachable, "no connection in time"))??;
+        if self.dialect == Dialect::Sqlite {
+            sqlx::raw_sql(greeting(&self.settings)).execute(&mut connection).await?;
+        }
+        Ok(connection)
+    }
+
+    fn ready(&self) -> Result<Dialect, DataError> {
+        match self.is_ready() {
+            true => Ok(self.dialect),
+            false => Err(DataError::because(Reason::NotReady, "")),
+        }
+    }
+}
+
+impl Change {
+    /// Makes it so.
+    pub async fn commit(self) -> Result<(), DataError> {
+        Ok(self.transaction.commit().await?)
+    }
+
+    /// Waits until no other change has locked one of these names, and locks them until the end of this one: for what is
+    /// decided by rows that are not there. Name all that a change needs at once, or two can wait for each other.
+    pub async fn lock(&mut self, names: &[&str]) -> Result<(), DataError> {
+        // Who changes SQLite has locked all of it.
+        if self.dialect == Dialect::Sqlite {
+            return Ok(());
+        }
+        let slot = |name: &&str| i64::from(Sha256::digest(name.as_bytes())[0]) % LOCK_SLOTS;
+        let mut slots: Vec<i64> = names.iter().map(slot).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        for slot in slots {
+            let _: (i64,) = statement("SELECT slot FROM lock_slot WHERE slot = ? FOR UPDATE").bind(slot).fetch_one(&mut *self).await?;
+        }
+        Ok(())
+    }
+}
+
+fn address(settings: &Settings) -> Result<String, DataError> {
+    match &settings.place {
+        Place::Server(_, url) => Ok(url.expose().clone()),
+        Place::File(file, _) => {
+            let path = std::path::absolute(file).map_err(sqlx::Error::Io)?;
+            let url = url::Url::from_file_path(path).map_err(|()| sqlx::Error::Configuration("the file's name is no path".into()))?;
+            Ok(url.as_str().replacen("file://", "sqlite://", 1))
+        }
+    }
+}
+
+/// What each connection is told first.
+fn greeting(settings: &Settings) -> SqlStr {
+    let milliseconds = settings.statement_timeout.as_millis();
+    let seconds = settings.statement_timeout.as_secs().max(1);
+    let words = match &settings.place {
+        Place::File(_, synchronous) => format!(
+            "PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON; PRAGMA synchronous = {}",
+            synchronous.as_sql()
+        ),
+        Place::Server(Dialect::Mysql, _) => format!(
+            // What stands in `/*M!` is read by MariaDB alone, what stands in `/*!50708` by MySQL alone.
+            "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', \
+             innodb_lock_wait_timeout = {seconds} /*M! , max_statement_time = {seconds} */ /*!50708 , max_execution_time = {milliseconds} */; \
+             SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
+        ),
+        Place::Server(..) => format!(
+            "SET statement_timeout = {milliseconds}; SET lock_timeout = {milliseconds}; SET idle_in_transaction_session_timeout = {}; \
+             SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED",
+            milliseconds * 3
+        ),
+    };
+    AssertSqlSafe(words).into_sql_str()
+}
+
+#[cfg(test)]
+impl Database {
+    /// That of a test.
+    pub(crate) async fn own(own: &testing::OwnDatabase) -> Database {
+        let place = Place::parse(&own.url, crate::db::Synchronous::Normal).expect("a URL");
+        Database::open(Settings::new(place)).await.expect("a database")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::OwnDatabase;
+    use super::*;
+    use crate::db::Synchronous;
+
+    const EVENT: &str = "INSERT INTO account_event (id, account_id, at, kind, address, detail) VALUES (?, ?, ?, 'a', 'b', 'c')";
+
+    async fn count(database: &Database) -> i64 {
+        let (count,): (i64,) = statement("SELECT COUNT(*) FROM account_event").fetch_one(database).await.expect("a count");
+        count
+    }
+
+    #[tokio::test]
+    async fn opens_twice_keeps_its_rows_and_undoes_what_is_dropped() {
+        let own = OwnDatabase::new().await;
+        for round in 0..2_i64 {
+            let database = Database::own(&own).await;
+            let mut change = database.change().await.expect("a change");
+            let event = statement(EVENT).bind(round.to_string()).bind(None::<String>).bind(round);
+            assert_eq!(event.execute(&mut change).await.expect("a row"), 1);
+            change.commit().await.expect("a commit");
+            let mut dropped = database.change().await.expect("a change");
+            statement("DELETE FROM account_event").execute(&mut dropped).await.expect("deletes");
+            drop(dropped);
+            assert_eq!(count(&database).await, round + 1);
+            database.close().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_is_its_owners() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("with space.db");
+        Database::open(Settings::file(&file, Synchronous::Full)).await.expect("opens");
+        assert_eq!(std::fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o600);
+    }
+}
