@@ -131,9 +131,9 @@ async fn a_challenge_may_bring_its_code() {
     assert_eq!(challenge["hidden_details"], json!({ "ip": "1" }));
     let replayed = story.challenge(&factor, &[("AuthPayload", code.as_str())]).await.expect(201);
     assert_eq!(replayed["status"], "pending", "a step counts once, whichever challenge it came to (TOTP-02)");
-    let filtered = |query: &str| {
+    let filtered = async |query: &str| {
         let path = format!("{}/Challenges?{query}", story.person);
-        async move { story.twilio.get(&path).await.expect(200)["challenges"].as_array().expect("a list").len() }
+        story.twilio.get(&path).await.expect(200)["challenges"].as_array().expect("a list").len()
     };
     assert_eq!((filtered("Status=pending").await, filtered("Status=approved").await, filtered("Order=desc").await), (1, 1, 2));
     story.app.advance(301);
@@ -365,6 +365,9 @@ async fn people_come_and_go() {
     story.twilio.post(&entities, &[("Identity", "person-0000")]).await.expect(201);
     assert_eq!(story.twilio.get(&factors).await.expect(200)["factors"], json!([]));
     assert_eq!(story.app.dump("entity_factor").trim_matches('|'), "");
+    // With a service go its people.
+    assert_eq!(story.twilio.delete(&story.service).await.status, 204);
+    assert_eq!(story.app.dump("entity").trim_matches('|'), "");
 }
 
 /// 60315: a hundred factors of one person, and not one more, at once either.
