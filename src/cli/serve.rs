@@ -90,6 +90,9 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         task.await.context("a server task died")?;
     }
     app.dispatcher.drain().await;
+    if let Some(face) = &app.twilio {
+        face.attempts.flush().await;
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -182,6 +185,11 @@ async fn sweep(app: Arc<App>, clock: Arc<dyn Clock>, retention: Duration, mut st
             forget_old(&app, now).await;
             if let Err(error) = AccountTables::new(app.database.clone()).sweep(now, now - retention).await {
                 tracing::warn!(%error, "housekeeping of accounts failed");
+            }
+            if let Some(face) = &app.twilio
+                && let Err(error) = face.attempts.sweep(now - retention).await
+            {
+                tracing::warn!(%error, "housekeeping of messages failed");
             }
         }
         pause = match app.engine.store.sweep(now - retention, now).await {

@@ -199,6 +199,28 @@ async fn faces_do_not_share_codes() {
     assert_eq!(sdk.check(&service, &other, &code).await.expect(200)["valid"], true);
 }
 
+/// ATT-06, A07: wrong codes at one face and at another are counted together, for one destination in one service.
+#[tokio::test]
+async fn faces_share_one_count_of_wrong_codes() {
+    let app = TestApp::with("[service.default.limits]\nsoft_failures = 3\n").await;
+    let (sdk, client) = (Sdk::new(&app).await, app.client());
+    let configured = sdk.get("/v2/Services").await.expect(200)["services"][0].clone();
+    let service = format!("/v2/Services/{}", text(&configured, "sid"));
+    let to = number(1);
+    let native = client.started(json!({ "to": to })).await;
+    let code = app.inbox().code(&native).await;
+    client.check(&native, &wrong(&code, 1)).await.expect(200);
+    client.check(&native, &wrong(&code, 2)).await.expect(200);
+    app.advance(30);
+    sdk.start(&service, &to).await.expect(201);
+    app.advance(40);
+    let code = code_of(&app, &to).await;
+    sdk.check(&service, &to, &wrong(&code, 1)).await.expect(200);
+    let refused = client.start(json!({ "to": to })).await.problem(429, "limited");
+    assert_eq!(refused["limit"], "failures");
+    sdk.start(&service, &to).await.refused(429, 60202);
+}
+
 #[tokio::test]
 async fn what_cannot_be_honoured_is_refused() {
     let story = Story::new().await;

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import http from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -55,6 +56,32 @@ function freePort() {
   });
 }
 
+/** Prism in front of a server: an answer that breaks Twilio's definition becomes a 500. Requests are wrong on purpose here and there. */
+async function prism(upstream) {
+  const port = await freePort();
+  const args = [PRISM, "proxy", "-h", "127.0.0.1", "-p", String(port), "--errors", "--validate-request=false", DEFINITION, upstream];
+  const proxy = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+  await listening(proxy, proxy.stdout, /(Prism is listening)/, "Prism");
+  return `http://127.0.0.1:${port}`;
+}
+
+/** Prism must refuse what is wrong, or its approval is worth nothing. */
+async function provePrismChecks() {
+  const path = `/v2/Services/VA${"0".repeat(32)}`;
+  let answer;
+  const server = http.createServer((_, response) => response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(answer)));
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const proxy = await prism(`http://127.0.0.1:${server.address().port}`);
+  const status = async (body) => {
+    answer = body;
+    return (await fetch(proxy + path, { headers: { authorization: "Basic QUM6eA==" } })).status;
+  };
+  assert.equal(await status({ sid: `VA${"0".repeat(32)}`, code_length: 6 }), 200);
+  assert.equal(await status({ sid: "VA1" }), 500, "a SID that is none");
+  assert.equal(await status({ code_length: "six" }), 500, "a number that is text");
+  server.close();
+}
+
 function run(command, args, environment) {
   const child = spawn(command, args, { cwd: HERE, stdio: "inherit", env: { ...env, ...environment } });
   return new Promise((resolve, reject) => child.once("error", reject).once("exit", (status) => (status === 0 ? resolve() : reject(new Error(`${args.join(" ")} ended with ${status}`)))));
@@ -89,12 +116,10 @@ try {
   await run(process.execPath, ["walk.mjs", "twilio-4"], walk(url, 2));
   if (PYTHON) await run(PYTHON, ["walk.py"], walk(url, 3));
   if (existsSync(PRISM)) {
-    const port = await freePort();
-    // Requests are wrong on purpose here and there: only answers are held against the definition, and one that breaks it is a 500.
-    const proxy = spawn(process.execPath, [PRISM, "proxy", "-h", "127.0.0.1", "-p", String(port), "--errors", "--validate-request=false", DEFINITION, url], { stdio: ["ignore", "pipe", "inherit"] });
-    await listening(proxy, proxy.stdout, /(Prism is listening)/, "Prism");
-    await run(process.execPath, ["walk.mjs", "twilio"], walk(`http://127.0.0.1:${port}`, 4));
-    await run(process.execPath, ["factors.mjs", "twilio"], sender(`http://127.0.0.1:${port}`, 9));
+    await provePrismChecks();
+    const proxy = await prism(url);
+    await run(process.execPath, ["walk.mjs", "twilio"], walk(proxy, 4));
+    await run(process.execPath, ["factors.mjs", "twilio"], sender(proxy, 9));
     console.log("Prism: no answer breaks Twilio's definition");
   }
 } finally {

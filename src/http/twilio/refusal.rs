@@ -83,8 +83,7 @@ impl From<StoreError> for Refusal {
 
 impl From<DataError> for Refusal {
     fn from(error: DataError) -> Refusal {
-        // As with the store: fail closed and soon.
-        StoreError::Database(std::sync::Arc::new(error)).into()
+        Problem::from(error).into()
     }
 }
 
