@@ -250,9 +250,11 @@ impl FreeTexts {
             return Ok(false);
         }
         if let Some(row) = self.tables.any_text(id, now).await?
-            && let Some(url) = &row.callback
+            && let Some(url) = row.callback.clone()
         {
-            self.post.post(row.client, url.clone(), (self.words)(&row));
+            // It may have moved on in the meantime, and whoever moved it tells of that.
+            let row = FreeTextRow { status: to, error_code: code, ..row };
+            self.post.post(row.client, url, (self.words)(&row));
         }
         Ok(true)
     }

@@ -186,5 +186,5 @@ pub(super) async fn end_sessions(change: &mut Change, account: AccountId, keep: 
     let tokens = "DELETE FROM refresh_token WHERE session_id IN (SELECT id FROM session WHERE account_id = ? AND id <> ?)";
     statement(tokens).bind(&account).bind(&keep).execute(&mut *change).await?;
     let sessions = statement("DELETE FROM session WHERE account_id = ? AND id <> ?").bind(&account).bind(&keep);
-    Ok(sessions.execute(&mut *change).await?)
+    sessions.execute(&mut *change).await
 }
