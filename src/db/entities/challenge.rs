@@ -173,3 +173,83 @@ impl EntityTables {
 fn text(value: Option<&Value>) -> Option<String> {
     value.map(ToString::to_string)
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+
+    use super::*;
+    use crate::account::factor::totp::{Form, Skew};
+    use crate::db::database::Database;
+    use crate::db::database::testing::OwnDatabase;
+    use crate::db::entities::FactorRow;
+    use crate::entity::model::{Entity, Factor, Identity};
+
+    const NOW: Timestamp = Timestamp(1_767_225_600_000);
+
+    /// A verified factor, and so many challenges of it.
+    async fn challenges(count: u128) -> (EntityTables, Vec<Challenge>, OwnDatabase) {
+        let own = OwnDatabase::new().await;
+        let tables = EntityTables::new(Database::own(&own).await);
+        let identity = Identity::parse("user-0123456789").expect("an identity");
+        let entity = Entity { id: Uuid::from_u128(1), service: "default".into(), identity, created_at: NOW };
+        tables.add_entity(entity).await.expect("an entity");
+        let factor = Factor {
+            id: Uuid::from_u128(2),
+            entity: Uuid::from_u128(1),
+            name: "Bob".into(),
+            form: Form::default(),
+            skew: Skew::Both,
+            metadata: None,
+            created_at: NOW,
+            updated_at: NOW,
+            verified_at: Some(NOW),
+        };
+        assert!(tables.add_factor(&FactorRow { factor, secret: "sealed".into(), last_step: 0, failures: 0 }, 1).await.expect("a factor"));
+        let challenge = |number| Challenge {
+            id: Uuid::from_u128(number),
+            factor: Uuid::from_u128(2),
+            entity: Uuid::from_u128(1),
+            status: ChallengeStatus::Pending,
+            details: None,
+            hidden_details: None,
+            metadata: None,
+            created_at: NOW,
+            updated_at: NOW,
+            expires_at: NOW + Duration::from_secs(300),
+            answered_at: None,
+        };
+        let all: Vec<_> = (10..10 + count).map(challenge).collect();
+        for challenge in &all {
+            assert!(tables.add_challenge(challenge, &[]).await.expect("a challenge"));
+        }
+        (tables, all, own)
+    }
+
+    async fn right(tables: &EntityTables, challenge: &Challenge, step: i64) -> bool {
+        tables.approve_challenge(challenge, step, None, NOW).await.expect("it is judged")
+    }
+
+    /// TOTP-02: of many who hold the same right code at once one passes, over all challenges; an older step never does.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_step_approves_one_challenge() {
+        let (tables, all, _own) = challenges(12).await;
+        let approved = join_all(all[..10].iter().map(|challenge| right(&tables, challenge, 7))).await;
+        assert_eq!(approved.iter().filter(|approved| **approved).count(), 1);
+        assert!(!right(&tables, &all[10], 6).await && !right(&tables, &all[10], 7).await && right(&tables, &all[10], 8).await);
+        assert!(!right(&tables, &all[10], 9).await, "it was answered before");
+        assert!(right(&tables, &all[11], 9).await, "and took no step with it");
+    }
+
+    /// ATT-04: many at once are counted, no more than it takes; what is over counts nowhere.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn no_more_codes_are_counted_than_a_challenge_takes() {
+        let (tables, all, _own) = challenges(1).await;
+        let tried = join_all((0..30).map(|_| tables.try_challenge(&all[0], (5, 50), NOW))).await;
+        assert_eq!(tried.iter().filter(|tried| matches!(tried, Ok(Tried::Counted))).count(), 5);
+        let row = tables.factor(Uuid::from_u128(1), Uuid::from_u128(2)).await.expect("a row").expect("a factor");
+        assert_eq!(row.failures, 5);
+        assert_eq!(tables.try_challenge(&all[0], (50, 5), NOW).await.expect("counted"), Tried::Closed);
+        assert_eq!(tables.try_challenge(&all[0], (50, 50), NOW + Duration::from_secs(300)).await.expect("counted"), Tried::Over);
+    }
+}
