@@ -20,6 +20,7 @@ pub mod config;
 pub mod db;
 pub mod delivery;
 pub mod dev_provider;
+pub mod entity;
 pub mod hex;
 pub mod http;
 pub mod secret;

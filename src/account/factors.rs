@@ -99,7 +99,7 @@ impl Accounts {
 
     async fn shown_totp(&self, account: &Account, id: Uuid, secret: &totp::Secret) -> Result<NewTotp, AccountError> {
         let policy = self.engine.policy(&self.settings.service);
-        let uri = secret.uri(&policy.brand, &self.label(account).await?);
+        let uri = secret.uri(totp::Form::default(), &policy.brand, &self.label(account).await?);
         let qr = qr::svg(&uri, "QR code").ok_or(AccountError::Row("factor"))?;
         Ok(NewTotp { id, secret: secret.base32().to_string(), uri: uri.to_string(), qr })
     }
@@ -188,7 +188,7 @@ impl Accounts {
         }
         let opened = seal::open(&self.peppers, &[b"totp", factor.account.as_bytes()], &factor.secret);
         let Some(secret) = opened.and_then(totp::Secret::from_bytes) else { return Err(AccountError::Row("factor")) };
-        match totp::accepted_step(&secret, &code, now, factor.counter, totp::Skew::Back) {
+        match totp::accepted_step(&secret, totp::Form::default(), &code, now, factor.counter, totp::Skew::Back) {
             Some(step) => Ok(self.tables.accept_factor(factor.id, step, now).await?),
             None => Ok(false),
         }

@@ -1,5 +1,6 @@
 //! Configuration in, application out: the only place that names concrete stores and providers.
 
+mod integrators;
 pub mod stores;
 mod twilio;
 
@@ -229,7 +230,7 @@ impl App {
             Some(accounts) if config.accounts.pages => Some(Arc::new(login_pages(config, accounts)?)),
             _ => None,
         };
-        let twilio_face = twilio::face(config, &database, Arc::clone(&clock));
+        let twilio_face = twilio::face(config, &database, &engine, &dispatcher)?;
         let camara = config.camara_api().then(|| CamaraFace {
             versions: config.camara.versions.clone(),
             tokens: ClientTokens::new(engine.peppers.clone(), Arc::clone(&clock), config.camara.token_life.0),

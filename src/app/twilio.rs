@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::integrators::{self, Integrators};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::db::attempt::AttemptTable;
@@ -9,10 +10,12 @@ use crate::db::database::Database;
 use crate::db::rate_limit::RateLimitTable;
 use crate::db::service::ServiceTable;
 use crate::db::twilio::CredentialTable;
+use crate::delivery::dispatch::Dispatcher;
 use crate::delivery::provider::{Family, Provider};
 use crate::http::twilio::Face;
 use crate::http::twilio::credentials::Credentials;
 use crate::http::twilio::services::Services;
+use crate::verification::Engine;
 use crate::verification::model::Channel;
 use crate::verification::policies::Policies;
 use crate::verification::policy::Policy;
@@ -30,15 +33,20 @@ pub fn policies(
 }
 
 /// The routes' view of the database; none where they are not served. Must be called within the runtime.
-pub fn face(config: &Config, database: &Database, clock: Arc<dyn Clock>) -> Option<Arc<Face>> {
-    config.twilio_face().then(|| {
-        Arc::new(Face {
-            services: Services::new(ServiceTable::new(database.clone()), clock.now()),
-            credentials: Credentials::new(CredentialTable::new(database.clone()), clock),
-            limits: RateLimitTable::new(database.clone()),
-            attempts: AttemptTable::new(database.clone()),
-        })
-    })
+pub fn face(config: &Config, database: &Database, engine: &Arc<Engine>, dispatcher: &Dispatcher) -> Result<Option<Arc<Face>>, ConfigError> {
+    if !config.twilio_face() {
+        return Ok(None);
+    }
+    let clock = Arc::clone(&engine.clock);
+    let Integrators { entities, texts } = integrators::build(config, database, engine, dispatcher)?;
+    Ok(Some(Arc::new(Face {
+        services: Services::new(ServiceTable::new(database.clone()), clock.now()),
+        credentials: Credentials::new(CredentialTable::new(database.clone()), clock),
+        limits: RateLimitTable::new(database.clone()),
+        attempts: AttemptTable::new(database.clone()),
+        entities,
+        texts,
+    })))
 }
 
 /// A provider that makes the codes has limits of its own: a service that is made at run time promises no more.

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::app::{App, Senders};
 use crate::cli::{Failure, senders, terminal};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::{Config, ConfigError, Flags, Mode};
 use crate::db::accounts::AccountTables;
 use crate::db::client::{Clients, Scope};
@@ -188,6 +188,7 @@ async fn sweep(app: Arc<App>, clock: Arc<dyn Clock>, retention: Duration, mut st
         let now = clock.now();
         if now >= accounts_swept_at + ACCOUNTS_EVERY {
             accounts_swept_at = now;
+            forget_old(&app, now).await;
             if let Err(error) = AccountTables::new(app.database.clone()).sweep(now, now - retention).await {
                 tracing::warn!(%error, "housekeeping of accounts failed");
             }
@@ -224,5 +225,18 @@ async fn wait_for([terminate, interrupt, hang_up]: &mut [Signal; 3], tls: Option
                 None => tracing::info!("nothing to read again: no certificate is configured"),
             },
         }
+    }
+}
+
+/// What integrators asked long ago.
+async fn forget_old(app: &App, now: Timestamp) {
+    let Some(face) = &app.twilio else { return };
+    if let Err(error) = face.entities.sweep(now).await {
+        tracing::warn!(%error, "old challenges could not be removed");
+    }
+    if let Some(texts) = &face.texts
+        && let Err(error) = texts.sweep(now).await
+    {
+        tracing::warn!(%error, "old texts could not be removed");
     }
 }

@@ -198,6 +198,10 @@ pub struct TutorialConfig {
 pub struct TwilioFaceConfig {
     /// Whether the routes exist.
     pub enabled: Switch,
+    /// Whether integrators may send texts of their own.
+    pub messages: bool,
+    /// Whether integrators may be told at plain HTTP, and at addresses that are not public.
+    pub private_webhooks: bool,
 }
 
 /// `[dev]`.

@@ -48,11 +48,14 @@ pub enum Scope {
     /// Send and validate codes by CAMARA's one-time-password-sms.
     #[serde(rename = "one-time-password-sms:send-validate")]
     OneTimePasswordSms,
+    /// Send texts of one's own.
+    #[serde(rename = "messages:send")]
+    Messages,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Scope; 8] = [
+    pub const ALL: [Scope; 9] = [
         Scope::Write,
         Scope::Read,
         Scope::Release,
@@ -61,6 +64,7 @@ impl Scope {
         Scope::AccountsRead,
         Scope::AccountsWrite,
         Scope::OneTimePasswordSms,
+        Scope::Messages,
     ];
     /// What a key gets when none is named: the server's own API, without people's accounts. Those, and another face's scope, somebody
     /// has to want by name.
@@ -77,6 +81,7 @@ impl Scope {
             Scope::AccountsRead => "accounts:read",
             Scope::AccountsWrite => "accounts:write",
             Scope::OneTimePasswordSms => "one-time-password-sms:send-validate",
+            Scope::Messages => "messages:send",
         }
     }
 

@@ -5,6 +5,7 @@ pub mod attempt;
 pub mod backup;
 pub mod client;
 pub mod database;
+pub mod entities;
 pub mod foreign_table;
 pub mod import;
 pub mod kept;

@@ -4,21 +4,25 @@
 //! interrupts is sent by the next start of the server. A provider that hangs holds up its own lane and no other (R05).
 //! [`super::lanes`] decides what follows a failure.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::clock::Timestamp;
+use crate::db::entities::EntityTables;
+use crate::delivery::free_text::{FreeTexts, Words};
 use crate::delivery::health::{Breaker, Health};
 use crate::delivery::http;
 use crate::delivery::lanes::{Job, Lane, Lanes, Tools};
 use crate::delivery::notice::Notices;
 use crate::delivery::provider::{Family, Provider};
 use crate::delivery::route::Routes;
+use crate::delivery::signed_post::SignedPost;
 use crate::delivery::work::work;
 use crate::secret::Code;
+use crate::verification::Engine;
 use crate::verification::courier::{CodeMaker, Courier, NotJudged, Parcel, ProviderVerdict, QueueFull};
 use crate::verification::destination::Country;
 use crate::verification::model::{Channel, Verification};
@@ -30,6 +34,8 @@ pub struct Dispatcher {
     places: Arc<Semaphore>,
     workers: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
     notices: OnceLock<Arc<Notices>>,
+    /// Weak: texts hold the engine, and the engine holds this.
+    texts: OnceLock<Weak<FreeTexts>>,
 }
 
 /// How one provider stands, for `/readyz`.
@@ -55,7 +61,7 @@ impl Dispatcher {
         }
         *shared.lanes.write().unwrap_or_else(PoisonError::into_inner) = lanes;
         let places = Arc::new(Semaphore::new(tools.queue));
-        Dispatcher { shared, places, workers: tokio::sync::Mutex::new(workers), notices: OnceLock::new() }
+        Dispatcher { shared, places, workers: tokio::sync::Mutex::new(workers), notices: OnceLock::new(), texts: OnceLock::new() }
     }
 
     /// What sends notices over the same routes; stopped with the rest. `policy`: of the service that accounts belong to;
@@ -64,11 +70,21 @@ impl Dispatcher {
         Arc::clone(self.notices.get_or_init(|| Arc::new(Notices::new(Arc::clone(&self.shared), policy, forgot))))
     }
 
+    /// What sends texts of integrators' own over the same routes; stopped with the rest. Whoever asks for it keeps it.
+    pub fn free_texts(&self, engine: Arc<Engine>, tables: EntityTables, post: Arc<SignedPost>, words: Words) -> Arc<FreeTexts> {
+        let texts = Arc::new(FreeTexts::new(Arc::clone(&self.shared), engine, tables, post, words));
+        let _ = self.texts.set(Arc::downgrade(&texts));
+        texts
+    }
+
     /// Takes no more, and returns once everything in the lanes was handed over. What waits for a retry stays queued in the
     /// store, for the next start of the server.
     pub async fn drain(&self) {
         if let Some(notices) = self.notices.get() {
             notices.drain().await;
+        }
+        if let Some(texts) = self.texts.get().and_then(Weak::upgrade) {
+            texts.drain().await;
         }
         self.shared.lanes.write().unwrap_or_else(PoisonError::into_inner).clear();
         for worker in self.workers.lock().await.drain(..) {

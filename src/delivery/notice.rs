@@ -19,7 +19,7 @@ use crate::delivery::health::Gate;
 use crate::delivery::inbox::Content;
 use crate::delivery::lanes::Lanes;
 use crate::delivery::message::{Envelope, Message};
-use crate::delivery::provider::{Family, Fault, MessageProvider, Provider, SendError};
+use crate::delivery::provider::{Fault, MessageProvider, Provider, SendError};
 use crate::delivery::receipt::MessageNumber;
 use crate::verification::buckets::Buckets;
 use crate::verification::destination::Destination;
@@ -204,7 +204,7 @@ impl Work {
     /// Asks one provider after the other. None: none of them took it, for now.
     async fn round(&self, note: &Note, perhaps_sent: &mut bool) -> Option<Outcome> {
         let path = self.shared.path(note.channel, note.to.country());
-        let mut path = path.into_iter().filter_map(|place| Some((place, self.carrier(place)?))).peekable();
+        let mut path = path.into_iter().filter_map(|place| Some((place, self.shared.carrier(place)?))).peekable();
         if path.peek().is_none() {
             return Some(Outcome::Nobody);
         }
@@ -221,14 +221,6 @@ impl Work {
             }
         }
         None
-    }
-
-    fn carrier(&self, place: usize) -> Option<(&Provider, &dyn MessageProvider)> {
-        let provider = self.shared.providers.get(place)?;
-        match &provider.family {
-            Family::Message(carrier) if carrier.carries_notices() => Some((provider, carrier.as_ref())),
-            Family::Message(_) | Family::Verify(_) => None,
-        }
     }
 
     /// Asks one, if its breaker lets us.

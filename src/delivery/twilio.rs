@@ -2,8 +2,6 @@
 //!
 //! Wire format: Twilio's `twilio_api_v2010` specification. Receipts are signed with the auth token (X-Twilio-Signature).
 
-use std::collections::BTreeSet;
-
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -19,6 +17,7 @@ use crate::delivery::message::{Message, Speech};
 use crate::delivery::provider::{Account, Family, Kind, MessageProvider, SendError, SettingError, seconds_left};
 use crate::delivery::receipt::{Answer, ProviderReceipt, ReceiptError, ReceiptRequest};
 use crate::delivery::signature::is_mac;
+use crate::delivery::twilio_signature;
 use crate::hex;
 use crate::secret::{Code, Redacted};
 use crate::verification::model::Channel;
@@ -206,7 +205,7 @@ impl Twilio {
 
     /// Twilio's two ways to sign, told apart by a header. One whose key is not configured is no signature.
     fn is_signed(&self, request: &ReceiptRequest<'_>, form: &[(String, String)]) -> bool {
-        let Some(signature) = (request.header)("x-twilio-signature").and_then(|text| STANDARD.decode(text).ok()) else { return false };
+        let Some(signature) = (request.header)(twilio_signature::HEADER).and_then(|text| STANDARD.decode(text).ok()) else { return false };
         let newer = (request.header)("x-twilio-webhooks-signature-settings");
         let is_signature = |text: &str| match (newer, &self.settings.webhook_key, &self.settings.auth_token) {
             (Some(settings), Some(key), _) if settings.contains("HMAC_SHA256") => {
@@ -221,16 +220,14 @@ impl Twilio {
     }
 }
 
-/// What is signed beside the URL: each name and value in the order of the names, of a name that comes twice each value once.
-/// Nothing, where the URL holds the body's digest; none, where that is another body's.
+/// What is signed beside the URL. Nothing, where the URL holds the body's digest; none, where that is another body's.
 fn signed_fields(request: &ReceiptRequest<'_>, form: &[(String, String)]) -> Option<String> {
     let digest = request.query_fields().into_iter().find(|(name, _)| name == "bodySHA256");
     if let Some((_, digest)) = digest {
         let is_right = hex::bytes(&digest).is_some_and(|digest| Sha256::digest(request.body).as_slice().ct_eq(&digest).into());
         return is_right.then(String::new);
     }
-    let fields: BTreeSet<_> = form.iter().collect();
-    Some(fields.into_iter().flat_map(|(name, value)| [name.as_str(), value]).collect())
+    Some(twilio_signature::fields(form))
 }
 
 fn with_port(url: &str) -> String {

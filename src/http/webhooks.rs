@@ -86,6 +86,13 @@ async fn note(app: &App, provider: &str, receipt: ProviderReceipt, in_url: Optio
         }
     }
     let now = app.engine.clock.now();
+    if let Some(texts) = app.twilio.as_ref().and_then(|face| face.texts.as_ref()) {
+        // A text of an integrator's own is no verification: its receipt ends here.
+        let noted = texts.receipt(message.verification, receipt.state, receipt.code.as_deref()).await;
+        if noted.map_err(Problem::internal)? {
+            return Ok(());
+        }
+    }
     let noted = Receipt { id: message.verification, message: message.number, provider: provider.into(), state: receipt.state, detail, now };
     if let Some(verification) = app.engine.receipt(provider, noted).await? {
         let country = verification.destination.country();

@@ -164,11 +164,15 @@ impl Engine {
 
     /// Every limit on a message: taken together or not at all.
     pub(super) fn send_limits(&self, policy: &Policy, caller: &Caller, verification: &Verification) -> Vec<Take> {
-        let destination = &verification.destination;
+        self.message_limits(policy, caller, &verification.destination, verification.subject.as_deref())
+    }
+
+    /// The same for a message to a destination, whatever stands in it.
+    pub fn message_limits(&self, policy: &Policy, caller: &Caller, destination: &Destination, subject: Option<&str>) -> Vec<Take> {
         let service = caller.service.as_bytes();
-        let subject = verification.subject.as_deref();
+        let failures = failures_key(&caller.service, destination, subject);
         let mut takes = vec![
-            Take { key: verification.failures_key, name: LimitName::Failures, rule: Rule::Failures(policy.failures(subject.is_some())) },
+            Take { key: failures, name: LimitName::Failures, rule: Rule::Failures(policy.failures(subject.is_some())) },
             Take {
                 key: sends_key(&caller.service, destination, subject),
                 name: LimitName::Destination,

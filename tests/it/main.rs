@@ -43,6 +43,8 @@
 //! - [`kill`]: a server that dies in the middle of its work
 //! - [`twilio_verify`], [`startmessaging`]: providers that make the codes; [`messengers`]: WhatsApp and Telegram
 //! - [`twilio_services`], [`twilio_verifications`]: Twilio Verify's API (`./test twilio` lets the official SDKs walk through it)
+//! - [`twilio_factors`], [`twilio_webhooks`], [`twilio_beside`], [`twilio_messages`]: authenticator apps by Twilio's face, and
+//!   what stands beside them
 //! - [`prism`]: what we send to Twilio, against Twilio's own definitions (`./test prism`)
 //! - [`sign_in`], [`sign_in_walks`], [`other_walks`]: people and their sessions, at the services' own doors
 //! - [`login_pages`]: the pages that people sign in with; [`login_pages_attacks`]: what is tried at them
@@ -138,8 +140,12 @@ mod texts;
 mod tls;
 mod tutorial_express;
 mod tutorial_gateway;
+mod twilio_beside;
+mod twilio_factors;
+mod twilio_messages;
 mod twilio_services;
 mod twilio_verifications;
 mod twilio_verify;
+mod twilio_webhooks;
 mod web_app;
 mod webhook;

@@ -66,6 +66,10 @@ impl Sdk {
         self.call("POST", path, form).await
     }
 
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.call("DELETE", path, &[]).await
+    }
+
     /// Makes a service; its path.
     pub async fn service(&self, form: &[(&str, &str)]) -> String {
         let made = self.post("/v2/Services", form).await.expect(201);

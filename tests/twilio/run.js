@@ -21,13 +21,16 @@ const PYTHON = process.argv[2];
 
 const directory = mkdtempSync(path.join(tmpdir(), "countersign-twilio-"));
 const config = path.join(directory, "countersign.toml");
-writeFileSync(config, '[server]\nport = 0\n[admin]\nport = 0\n[log]\nformat = "json"\n[console]\nprint = false\n[service.default.limits]\nip_sends = "10000/1h"\n');
+writeFileSync(config, '[server]\nport = 0\n[admin]\nport = 0\n[log]\nformat = "json"\n[console]\nprint = false\n[twilio_face]\nmessages = true\nprivate_webhooks = true\n[service.default.limits]\nip_sends = "10000/1h"\n');
 const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("COUNTERSIGN_") && !name.startsWith("TWILIO_")));
 env.COUNTERSIGN_DATA_DIR = path.join(directory, "data");
 const options = { cwd: directory, env };
 const children = [];
 
-const create = () => JSON.parse(execFileSync(BINARY, ["--config", config, "client", "create", "--twilio", "--json"], { ...options, timeout: 60_000 }));
+const create = (...scopes) => {
+  const args = ["--config", config, "client", "create", "--twilio", "--json", ...scopes.flatMap((scope) => ["--scope", scope])];
+  return JSON.parse(execFileSync(BINARY, args, { ...options, timeout: 60_000 }));
+};
 
 function listening(child, stream, pattern, name) {
   children.push(child);
@@ -87,6 +90,8 @@ function run(command, args, environment) {
 try {
   const [own, other] = [create(), create()];
   assert.match(own.account_sid, /^AC[0-9a-f]{32}$/);
+  // Texts of one's own need a scope that no key has by itself.
+  const texts = create("verifications:write", "verifications:read", "services:write", "messages:send");
   const server = spawn(BINARY, ["--config", config, "serve"], { ...options, stdio: ["ignore", "ignore", "pipe"] });
   const url = await listening(server, server.stderr, /"url":"([^"]+)"/, "the server");
   const walk = (SERVER, index) => ({
@@ -101,13 +106,20 @@ try {
     // Nobody's numbers twice: their limits are real.
     FIRST_NUMBER: String(20_000_000 + index * 1_000),
   });
+  const sender = (SERVER, index) => ({ ...walk(SERVER, index), ACCOUNT_SID: texts.account_sid, AUTH_TOKEN: texts.auth_token });
+  for (const [index, name] of ["twilio", "twilio-5", "twilio-4"].entries()) {
+    await run(process.execPath, ["factors.mjs", name], sender(url, 5 + index));
+  }
+  if (PYTHON) await run(PYTHON, ["factors.py"], sender(url, 8));
   await run(process.execPath, ["walk.mjs", "twilio"], walk(url, 0));
   await run(process.execPath, ["walk.mjs", "twilio-5"], walk(url, 1));
   await run(process.execPath, ["walk.mjs", "twilio-4"], walk(url, 2));
   if (PYTHON) await run(PYTHON, ["walk.py"], walk(url, 3));
   if (existsSync(PRISM)) {
     await provePrismChecks();
-    await run(process.execPath, ["walk.mjs", "twilio"], walk(await prism(url), 4));
+    const proxy = await prism(url);
+    await run(process.execPath, ["walk.mjs", "twilio"], walk(proxy, 4));
+    await run(process.execPath, ["factors.mjs", "twilio"], sender(proxy, 9));
     console.log("Prism: no answer breaks Twilio's definition");
   }
 } finally {

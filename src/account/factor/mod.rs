@@ -3,7 +3,7 @@
 //! Each judges one proof and says what it was worth. That a proof counts once, how many may be tried and what a session
 //! gets for it is decided where the state is kept.
 
-mod base32;
+pub(crate) mod base32;
 pub mod passkey;
 pub mod qr;
 pub mod recovery_code;

@@ -7,15 +7,21 @@
 
 pub mod account;
 mod attempts;
+pub mod beside;
+pub mod challenges;
 pub mod credentials;
 pub mod date;
+pub mod entities;
+pub mod factors;
 pub mod form;
+pub mod messages;
 pub mod paging;
 mod rate_limits;
 pub mod refusal;
 pub mod services;
 pub mod sid;
 mod verifications;
+pub mod webhooks;
 pub mod within;
 
 use std::sync::Arc;
@@ -25,6 +31,8 @@ use axum::Router;
 use crate::app::App;
 use crate::db::attempt::AttemptTable;
 use crate::db::rate_limit::RateLimitTable;
+use crate::delivery::free_text::FreeTexts;
+use crate::entity::Entities;
 use refusal::Refusal;
 
 /// What the face is made of.
@@ -33,6 +41,10 @@ pub struct Face {
     pub credentials: credentials::Credentials,
     /// Services that are visible to accounts.
     pub services: services::Services,
+    /// People of integrators' own.
+    pub entities: Arc<Entities>,
+    /// Texts of integrators' own; none where that is off.
+    pub texts: Option<Arc<FreeTexts>>,
     /// Limits of callers' own.
     pub limits: RateLimitTable,
     /// What was sent.
@@ -41,7 +53,16 @@ pub struct Face {
 
 /// Every route of Twilio's that is served here.
 pub fn router() -> Router<Arc<App>> {
-    services::router().merge(verifications::router()).merge(attempts::router()).merge(rate_limits::router())
+    services::router()
+        .merge(verifications::router())
+        .merge(attempts::router())
+        .merge(rate_limits::router())
+        .merge(entities::router())
+        .merge(factors::router())
+        .merge(challenges::router())
+        .merge(webhooks::router())
+        .merge(beside::router())
+        .merge(messages::router())
 }
 
 /// Whether a path is one of Twilio's, known to us or not: what fails there is worded as Twilio would.

@@ -123,6 +123,24 @@ impl Paging {
         self.answer(key, items.into_iter().skip(self.offset() as usize).take(self.limit() as usize).collect())
     }
 
+    /// The answer as the 2010 API gives it: what the pages are stands beside the items, and URIs begin with the path.
+    pub fn answer_of_2010(&self, key: &str, items: Vec<Value>, more: bool) -> Json<Value> {
+        let uri = |page: u32| self.url(page).split_off(self.origin.0.len());
+        let start = self.offset();
+        let end = start + u32::try_from(items.len()).unwrap_or(u32::MAX).max(1) - 1;
+        Json(json!({
+            key: items,
+            "page": self.page,
+            "page_size": self.size,
+            "start": start,
+            "end": end,
+            "uri": uri(self.page),
+            "first_page_uri": uri(0),
+            "next_page_uri": more.then(|| uri(self.page + 1)),
+            "previous_page_uri": self.page.checked_sub(1).map(uri),
+        }))
+    }
+
     fn url(&self, page: u32) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(&self.filters).append_pair("PageSize", &self.size.to_string()).append_pair("Page", &page.to_string());

@@ -22,6 +22,20 @@ pub const ATTEMPT: &str = "VL";
 pub const RATE_LIMIT: &str = "RK";
 /// Buckets of rate limits.
 pub const BUCKET: &str = "BL";
+/// Entities.
+pub const ENTITY: &str = "YE";
+/// Factors of entities.
+pub const FACTOR: &str = "YF";
+/// Challenges of factors.
+pub const CHALLENGE: &str = "YC";
+/// Webhooks of services.
+pub const WEBHOOK: &str = "YW";
+/// Numbers of the safe list.
+pub const SAFE_NUMBER: &str = "GN";
+/// Templates.
+pub const TEMPLATE: &str = "HJ";
+/// Messages of the 2010 API.
+pub const MESSAGE: &str = "SM";
 
 /// Messages of one verification that an attempt's SID can tell apart.
 const MESSAGES: u32 = 64;

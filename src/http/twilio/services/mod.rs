@@ -127,7 +127,10 @@ async fn update(State(app): State<Arc<App>>, within: Within, Form(form): Form) -
 async fn remove(State(app): State<Arc<App>>, within: Within) -> Result<StatusCode, Refusal> {
     within.account.may(Scope::Services)?;
     own(&within)?;
-    let removed = face(&app)?.services.table.remove(&within.service.sid).await?;
+    let face = face(&app)?;
+    // First what belongs to it: nobody could reach that afterwards.
+    face.entities.forget_service(&within.service.name).await?;
+    let removed = face.services.table.remove(&within.service.sid).await?;
     app.engine.policies.forget(&within.service.name);
     if !removed {
         return Err(within.not_found());
