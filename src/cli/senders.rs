@@ -8,12 +8,6 @@ use crate::delivery::provider::{Family, Kind};
 use crate::delivery::route::Route;
 use crate::verification::model::Channel;
 
-/// Variables of the systems that this one replaces which it knows and has no use for yet, and what they stand for there.
-const NOT_USED_YET: [(&str, &str); 2] = [
-    ("DATABASE_URL", "verifications are kept in this server's own SQLite file; no other database is opened"),
-    ("DB_SOURCE", "verifications are kept in this server's own SQLite file; no other database is opened"),
-];
-
 /// Each account: "SMS, calls by twilio: Twilio Programmable Messaging (TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN …)".
 pub fn accounts(senders: &Senders) -> Vec<String> {
     senders.accounts.iter().map(account).collect()
@@ -77,7 +71,7 @@ fn left_out(senders: &Senders, route: &Route) -> String {
     }
 }
 
-/// Variables that are set, known, and of no use: "DATABASE_URL is set and not used: …".
+/// Variables that are set, known, and of no use: "DB_SOURCE is set and not used: …".
 pub fn unused(accounts: &[Configured], environment: &BTreeMap<String, String>) -> Vec<String> {
     let is_set = |variable: &str| environment.get(variable).is_some_and(|value| !value.is_empty());
     let used: BTreeSet<&str> = accounts.iter().flat_map(|account| account.variables.iter().copied()).collect();
@@ -102,8 +96,9 @@ pub fn unused(accounts: &[Configured], environment: &BTreeMap<String, String>) -
             lines.push(format!("{}: {} needs {} as well", not_used(&idle), kind.title, missing.join(", and ")));
         }
     }
-    let known = NOT_USED_YET.iter().filter(|(variable, _)| is_set(variable));
-    lines.extend(known.map(|(variable, what)| format!("{variable} is set and not used: {what}")));
+    if is_set("DATABASE_URL") && is_set("DB_SOURCE") {
+        lines.push("DB_SOURCE is set and not used: DATABASE_URL names the database".into());
+    }
     lines
 }
 

@@ -1,12 +1,12 @@
 //! `[database]`: where accounts and API clients are kept, and under which names other systems say so.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::config::values::value_or_file;
 use crate::config::{ConfigError, DurationText};
 use crate::db::Synchronous;
 use crate::db::database::{Place, Settings};
@@ -67,23 +67,16 @@ impl DatabaseConfig {
     /// The URL, and who says so.
     fn url(&self, environment: &BTreeMap<String, String>) -> Result<Option<(&'static str, Redacted<String>)>, ConfigError> {
         let variable = |name| environment.get(name).filter(|value: &&String| !value.is_empty());
-        match (&self.url, &self.url_file) {
-            (Some(_), Some(_)) => Err(ConfigError::rule("database.url", "must not be set together with database.url_file")),
-            (Some(url), None) => Ok(Some(("database.url", url.clone()))),
-            (None, Some(file)) => {
-                let text = fs::read_to_string(file);
-                let text =
-                    text.map_err(|error| ConfigError::rule("database.url_file", format!("cannot read {}: {error}", file.display())))?;
-                Ok(Some(("database.url_file", Redacted::new(text.trim().to_owned()))))
+        if let Some(given) = value_or_file(["database.url", "database.url_file"], self.url.as_ref(), self.url_file.as_deref())? {
+            return Ok(Some(given));
+        }
+        match (variable(URL_VARIABLE), variable(SOURCE_VARIABLE)) {
+            (Some(url), _) => Ok(Some((URL_VARIABLE, Redacted::new(url.clone())))),
+            (None, Some(source)) => {
+                let url = source_url(source).map_err(|rule| ConfigError::rule(SOURCE_VARIABLE, rule))?;
+                Ok(Some((SOURCE_VARIABLE, Redacted::new(url))))
             }
-            (None, None) => match (variable(URL_VARIABLE), variable(SOURCE_VARIABLE)) {
-                (Some(url), _) => Ok(Some((URL_VARIABLE, Redacted::new(url.clone())))),
-                (None, Some(source)) => {
-                    let url = source_url(source).map_err(|rule| ConfigError::rule(SOURCE_VARIABLE, rule))?;
-                    Ok(Some((SOURCE_VARIABLE, Redacted::new(url))))
-                }
-                (None, None) => Ok(None),
-            },
+            (None, None) => Ok(None),
         }
     }
 }

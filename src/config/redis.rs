@@ -1,12 +1,12 @@
 //! `[redis]`: where verifications and limits are kept that many servers share.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigError;
+use crate::config::values::value_or_file;
 use crate::secret::Redacted;
 use crate::verification::store::redis::PeerConfig;
 
@@ -38,19 +38,11 @@ impl RedisConfig {
 
     /// The URL, and who says so.
     fn url(&self, environment: &BTreeMap<String, String>) -> Result<Option<(&'static str, Redacted<String>)>, ConfigError> {
-        match (&self.url, &self.url_file) {
-            (Some(_), Some(_)) => Err(ConfigError::rule("redis.url", "must not be set together with redis.url_file")),
-            (Some(url), None) => Ok(Some(("redis.url", url.clone()))),
-            (None, Some(file)) => {
-                let text = fs::read_to_string(file);
-                let text = text.map_err(|error| ConfigError::rule("redis.url_file", format!("cannot read {}: {error}", file.display())))?;
-                Ok(Some(("redis.url_file", Redacted::new(text.trim().to_owned()))))
-            }
-            (None, None) => {
-                let set = environment.get(URL_VARIABLE).filter(|url| !url.is_empty());
-                Ok(set.map(|url| (URL_VARIABLE, Redacted::new(url.clone()))))
-            }
+        if let Some(given) = value_or_file(["redis.url", "redis.url_file"], self.url.as_ref(), self.url_file.as_deref())? {
+            return Ok(Some(given));
         }
+        let set = environment.get(URL_VARIABLE).filter(|url| !url.is_empty());
+        Ok(set.map(|url| (URL_VARIABLE, Redacted::new(url.clone()))))
     }
 }
 

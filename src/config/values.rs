@@ -1,10 +1,13 @@
-//! Values with a spelling of their own: durations ("5m") and limits ("5/10m").
+//! Values with a spelling of their own: durations ("5m") and limits ("5/10m"), and those that may lie in a file.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::config::ConfigError;
+use crate::secret::Redacted;
 use crate::verification::limit::Quota;
 
 /// A duration, written "90s", "5m", "24h", "30d" or "1h 30m".
@@ -67,6 +70,26 @@ fn quota(text: &str) -> Result<Quota, String> {
     let count = count.trim().parse().map_err(|_| wrong())?;
     let per = duration(per.trim()).map_err(|_| wrong())?;
     if count == 0 || per.is_zero() { Err(wrong()) } else { Ok(Quota { count, per }) }
+}
+
+/// What may stand in the configuration itself or in a file that it names, with the key that it comes from. Empty is not set.
+pub(super) fn value_or_file(
+    [key, file_key]: [&'static str; 2],
+    value: Option<&Redacted<String>>,
+    file: Option<&Path>,
+) -> Result<Option<(&'static str, Redacted<String>)>, ConfigError> {
+    let value = value.filter(|value| !value.expose().is_empty());
+    let file = file.filter(|file| !file.as_os_str().is_empty());
+    match (value, file) {
+        (Some(_), Some(_)) => Err(ConfigError::rule(key, format!("must not be set together with {file_key}"))),
+        (Some(value), None) => Ok(Some((key, value.clone()))),
+        (None, Some(file)) => {
+            let text = std::fs::read_to_string(file);
+            let text = text.map_err(|error| ConfigError::rule(file_key, format!("cannot read {}: {error}", file.display())))?;
+            Ok(Some((file_key, Redacted::new(text.trim().to_owned()))))
+        }
+        (None, None) => Ok(None),
+    }
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ fn code_lines() -> Vec<(String, usize, String)> {
         let name = file.strip_prefix(root()).expect("under the root").display().to_string();
         let text = std::fs::read_to_string(&file).expect("a source file");
         // A module of tests closes a file; one in files of its own is named so.
-        if name.contains("conformance") || text.starts_with("#![cfg(test)]") {
+        if name.contains("conformance") || name.contains("/tests/") || name.ends_with("/tests.rs") || text.starts_with("#![cfg(test)]") {
             continue;
         }
         let code = text.lines().enumerate().take_while(|(_, line)| line.trim() != "#[cfg(test)]" || !opens_tests(&text));

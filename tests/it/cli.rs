@@ -64,13 +64,18 @@ async fn a_running_server_refuses_a_revoked_key() {
 fn migrations_are_shown_and_applied() {
     let binary = Binary::new();
     let waiting = binary.run(&["migrate", "--status"]);
-    assert!(
-        waiting.code == Some(0) && waiting.out.lines().all(|line| line.starts_with("waiting")) && !waiting.out.is_empty(),
-        "{waiting:?}"
-    );
+    // Of each database its place, then its migrations.
+    let stand = |said: &Said| {
+        let places = said.out.lines().filter(|line| line.starts_with("SQLite ")).count();
+        let (waiting, applied) =
+            ["waiting  ", "applied  "].map(|word| said.out.lines().filter(|line| line.starts_with(word)).count()).into();
+        assert_eq!((said.code, places, places + waiting + applied), (Some(0), 2, said.out.lines().count()), "{said:?}");
+        (waiting > 0, applied > 0)
+    };
+    assert_eq!(stand(&waiting), (true, false), "{waiting:?}");
     assert!(!binary.data().exists(), "asking changes nothing");
     let applied = binary.run(&["migrate"]);
-    assert!(applied.code == Some(0) && applied.out.lines().all(|line| line.starts_with("applied")), "{applied:?}");
+    assert_eq!(stand(&applied), (false, true), "{applied:?}");
     let status = json(&binary.run(&["migrate", "--status", "--json"]));
     assert!(
         status.as_array().is_some_and(|all| !all.is_empty() && all.iter().all(|one| one["applied"] == true && one["name"].is_string())),
@@ -87,7 +92,8 @@ fn doctor_tells_what_it_finds() {
     let routes = ["route"; 4];
     assert_eq!(
         what,
-        [&["settings", "mode", "provider"][..], &routes, &["pepper", "database", "accounts", "clients", "server", "admin"]].concat()
+        [&["settings", "mode", "provider"][..], &routes, &["pepper", "accounts", "store", "database", "clients", "server", "admin"]]
+            .concat()
     );
     for check in checks {
         assert_eq!(names(check), ["detail", "finding", "what"]);

@@ -35,7 +35,7 @@ const SYSTEMS: &[System] = &[
         kind: "twilio-verify",
         channels: &["SMS", "calls"],
         uses: &["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_VERIFY_SERVICE_SID"],
-        ignores: &["DATABASE_URL"],
+        ignores: &[],
     },
     System {
         name: "OTP gateway in Rust",
@@ -51,7 +51,7 @@ const SYSTEMS: &[System] = &[
         kind: "twilio",
         channels: &["SMS", "calls"],
         uses: &["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_PHONE_NUMBER"],
-        ignores: &["DB_SOURCE"],
+        ignores: &[],
     },
     System {
         name: "JSON API in Express",
@@ -84,13 +84,30 @@ fn details<'a>(checks: &'a [Value], what: &str) -> Vec<&'a str> {
     wanted.map(|check| check["detail"].as_str().expect("text")).collect()
 }
 
-/// Without the Redis that these systems have, and this machine has not.
+/// Without the servers that these systems have, and this machine has not.
 fn env_file(variables: &[&str]) -> Binary {
-    Binary::new().file(".env", &without_redis(variables).join("\n"))
+    Binary::new().file(".env", &without_servers(variables).join("\n"))
 }
 
-fn without_redis<'a>(variables: &[&'a str]) -> Vec<&'a str> {
-    variables.iter().copied().filter(|variable| !variable.starts_with("REDIS_URL=")).collect()
+fn without_servers<'a>(variables: &[&'a str]) -> Vec<&'a str> {
+    let of_server = |variable: &str| SERVERS.iter().any(|name| variable.starts_with(name));
+    variables.iter().copied().filter(|variable| !of_server(variable)).collect()
+}
+
+const SERVERS: [&str; 3] = ["REDIS_URL=", "DATABASE_URL=", "DB_SOURCE="];
+
+/// R08: with its variable alone that database is asked; `doctor` says that it does not answer, and not by what password it would.
+#[test]
+fn a_database_that_does_not_answer_is_named_without_its_password() {
+    for (variable, shown) in [
+        ("DATABASE_URL=mysql://root:geheim@127.0.0.1:1/users", "127.0.0.1:1/users"),
+        ("DATABASE_URL=postgres://root:geheim@127.0.0.1:1/users", "127.0.0.1:1/users"),
+        ("DB_SOURCE=root:geheim@tcp(127.0.0.1:1)/userinfo", "127.0.0.1:1/userinfo"),
+    ] {
+        let said = Binary::new().file(".env", variable).run(&["doctor"]);
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(said.out.contains(shown) && !said.out.contains("geheim"), "{said:?}");
+    }
 }
 
 /// A46: with its `REDIS_URL` alone, that Redis is asked; `doctor` says that it does not answer, and not by what password it would.
@@ -122,7 +139,7 @@ fn the_variables_of_each_system_choose_its_provider() {
         for (said, variable) in ignored.iter().zip(system.ignores) {
             assert!(said.starts_with(&format!("{variable} is set and not used: ")), "{}: {said}", system.name);
         }
-        assert!(details(&checks, "database")[0].contains("countersign.db"), "{checks:?}");
+        assert!(details(&checks, "store")[0].contains("countersign.db"), "{checks:?}");
         assert!(details(&checks, "mode")[0].contains("costs money"), "{checks:?}");
     }
 }
@@ -201,7 +218,7 @@ async fn a_start_reaches_the_provider_that_the_variables_name() {
         let answer = json!({ "sid": sid, "status": "pending", "data": { "requestId": "r1" } }).to_string();
         let upstream = Upstream::new(move |_| Reply::new(201, answer.clone())).await;
         let section = format!("[provider.{0}]\ntype = \"{0}\"\nbase_url = \"{1}\"", system.kind, upstream.url);
-        let app = TestApp::with_environment(&section, &without_redis(system.variables)).await;
+        let app = TestApp::with_environment(&section, &without_servers(system.variables)).await;
         let client = app.client();
         let started = client.started(json!({ "to": "+919876543210" })).await;
         let sent = client.sent(&started).await;

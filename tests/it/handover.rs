@@ -98,7 +98,7 @@ async fn a_full_queue_fails_at_once() {
     let refused = client.started(json!({ "to": number(2) })).await;
     let failed = settled(&client, &refused).await;
     assert_eq!((&failed["delivery"], &failed["sends_left"]), (&json!("failed"), &json!(100)));
-    assert_eq!(details(&failed), ["too many messages are waiting"]);
+    assert_eq!(details(&failed), ["sms", "too many messages are waiting"]);
     assert_eq!(silent.received().len(), 1);
 }
 

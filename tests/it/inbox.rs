@@ -65,7 +65,7 @@ async fn a_message_that_a_provider_took_and_then_lost() {
     assert_eq!(
         told,
         [
-            (&json!("verification.started"), &Value::Null),
+            (&json!("verification.started"), &json!("sms")),
             (&json!("verification.sent"), &json!("twilio")),
             (&json!("verification.delivery_failed"), &json!("twilio: handset unreachable (30003)")),
         ],

@@ -61,7 +61,7 @@ async fn an_unknown_path_is_404() {
         "/nothing",
         "/v1",
         "/v1/",
-        "/v2/verifications",
+        "/v3/verifications",
         "/v1/verifications/not-an-id",
         "/v1/clients",
         "/.env",

@@ -77,7 +77,7 @@ async fn it_is_off_unless_everything_says_so() {
     let theirs = message["uri"].as_str().expect("a URI").replace(&twilio.account_sid, &other.account_sid);
     refused(&other.get(&theirs).await, 404, 20404);
     assert_eq!(other.get(&messages(&other)).await.expect(200)["messages"], json!([]));
-    let usual = Sdk::new(&app).await;
+    let usual = Sdk::of(&app, DEFAULT_SERVICE, &Scope::USUAL).await;
     assert_eq!(usual.post(&messages(&usual), &form).await.status, 403);
     let app = TestApp::new().await;
     let twilio = Sdk::of(&app, DEFAULT_SERVICE, &Scope::ALL).await;

@@ -188,8 +188,14 @@ impl Database {
             restrict(file);
         }
         let address = address(&self.settings)?;
-        let connected = tokio::time::timeout(self.settings.acquire_timeout, AnyConnection::connect(&address)).await;
-        let mut connection = connected.map_err(|_| DataError::because(Reason::Unreachable, "no connection in time"))??;
+        // A file opens or does not; only a server may keep one waiting.
+        let mut connection = match self.is_file() {
+            true => AnyConnection::connect(&address).await?,
+            false => {
+                let connected = tokio::time::timeout(self.settings.acquire_timeout, AnyConnection::connect(&address)).await;
+                connected.map_err(|_| DataError::because(Reason::Unreachable, "no connection in time"))??
+            }
+        };
         if self.dialect == Dialect::Sqlite {
             sqlx::raw_sql(greeting(&self.settings)).execute(&mut connection).await?;
         }

@@ -384,6 +384,9 @@ pub async fn timelines_are_complete_and_in_order(store: Arc<dyn Store>) -> Outco
     ensure!(revisions == [0, 1, 2, 3, 4, 5], "{revisions:?}");
     ensure!(timeline[2].origin == attempt(verification.id, NOW).origin, "{:?}", timeline[2]);
     ensure!(timeline[4].detail.as_deref() == Some("unreachable"), "{:?}", timeline[4]);
+    // By which channel each message went.
+    let channels = [0, 3].map(|place: usize| timeline[place].detail.as_deref());
+    ensure!(channels == [Some("sms"), Some("whatsapp")], "{channels:?}");
     let row = row(&store, &verification).await?;
     ensure!(row.metadata == verification.metadata && row.seed == verification.seed, "{row:?}");
     Ok(())

@@ -29,7 +29,7 @@ set(row, 'delivery', 'queued')
 forget_delivery(row)
 set(row, 'queued', now)
 enqueue(row, replica)
-transition(row, 'verification.resent', origin)
+transition(row, 'verification.resent', origin, channel)
 enter_pending(row)
 if row.code_by == 'provider' and row.held then
     write_holder(row.held, holder_of(row))

@@ -34,7 +34,7 @@ if armed then
     forget_delivery(armed)
     set(armed, 'queued', now)
     enqueue(armed, replica)
-    transition(armed, 'verification.resent', origin)
+    transition(armed, 'verification.resent', origin, row.channel)
     return sending_answer(armed, sends)
 end
 enqueue(row, replica)
@@ -45,7 +45,7 @@ for i, field in ipairs(FIELDS) do
 end
 save(row)
 redis.call('PEXPIRE', row_name(id), whole(retention))
-append(row, 'verification.started', origin)
+append(row, 'verification.started', origin, row.channel)
 redis.call('PEXPIRE', base .. ':e:' .. id, whole(retention))
 enter_pending(row)
 local index = base .. ':d:' .. row.index
