@@ -219,7 +219,7 @@ pub fn taken_over(cluster: &Cluster, numbers: &Numbers, still: bool) -> Result<(
 /// No call fails.
 pub fn rolling_restart(cluster: &Cluster, numbers: &Numbers) -> Result<()> {
     let (stop, ready): (_, Vec<_>) = (AtomicBool::new(false), cluster.ports.iter().map(|_| AtomicBool::new(true)).collect());
-    let failed = Mutex::new(Vec::new());
+    let (failed, first) = (Mutex::new(Vec::new()), numbers.next_number());
     let calls = std::sync::atomic::AtomicUsize::new(0);
     std::thread::scope(|scope| {
         let (stop, ready, failed, calls) = (&stop, &ready, &failed, &calls);
@@ -270,6 +270,8 @@ pub fn rolling_restart(cluster: &Cluster, numbers: &Numbers) -> Result<()> {
         stop.store(true, Ordering::Relaxed);
         restarted
     })?;
+    let twice: Vec<_> = copies(cluster).into_iter().filter(|((to, _), count)| *to >= first && *count > 1).collect();
+    ensure!(twice.is_empty(), "a stop sent messages twice: {twice:?}");
     let failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
     ensure!(failed.is_empty(), "{} of {} calls failed: {:?}", failed.len(), calls.load(Ordering::Relaxed), failed.first());
     Ok(())
