@@ -35,6 +35,7 @@
 //! - [`examples`]: services that verify our tokens (`./test examples`)
 //! - [`environment`]: the variables of systems that this one replaces
 //! - [`import`]: people who come from another system
+//! - [`upgrade`]: databases of earlier versions
 //! - [`backup`]: copies of the databases, and what is left of them when they are put back
 //! - [`inbox`]: what the dev inbox shows
 //! - [`replicas`]: two servers on one database
@@ -123,5 +124,6 @@ mod tls;
 mod tutorial_express;
 mod tutorial_gateway;
 mod twilio_verify;
+mod upgrade;
 mod web_app;
 mod webhook;
