@@ -6,9 +6,10 @@ use crate::account::notice::Notice;
 use crate::account::secret_token::SecretToken;
 use crate::account::sessions::Current;
 use crate::account::token::claims::{Claims, Subject};
-use crate::account::token::{AccessToken, Judged, refresh};
+use crate::account::token::{AccessToken, Judged, ShownFor, refresh};
 use crate::account::{AccountError, Accounts};
 use crate::db::refresh_token::{self, NewToken, Spent};
+use crate::verification::request::InvalidField;
 
 /// What came of a refresh token.
 pub enum Refreshed {
@@ -24,8 +25,8 @@ pub enum Refreshed {
 }
 
 impl Accounts {
-    /// An access token of a session.
-    pub async fn access_token(&self, account: &Account, session: &Session) -> Result<AccessToken, AccountError> {
+    /// An access token of a session, for one audience: one that [`Accounts::audience`] knows.
+    pub async fn access_token(&self, account: &Account, session: &Session, audience: &str) -> Result<AccessToken, AccountError> {
         let identifiers = self.tables.identifiers(account.id).await?;
         let subject = Subject {
             account,
@@ -33,7 +34,14 @@ impl Accounts {
             email: self.email(account, &identifiers).await?,
             phone: proven(&identifiers, IdentifierKind::Phone),
         };
-        Ok(self.tokens.issue(&subject, self.now()).await?)
+        Ok(self.tokens.issue(&subject, audience, self.now()).await?)
+    }
+
+    /// The audience that somebody asks a token for; the usual one where nobody asks. Of unknown ones there are none: a token for
+    /// whoever was named would be one that opens that service.
+    pub fn audience(&self, wanted: Option<&str>) -> Result<&str, InvalidField> {
+        let found = self.tokens.settings().audience(wanted);
+        found.ok_or_else(|| InvalidField::new("audience", "must be one that is configured here"))
     }
 
     /// The proven mail address. Clients that share a secret with us know people by the one that they registered with (R4): where
@@ -58,8 +66,8 @@ impl Accounts {
         Ok(refresh_token::begin(self.tables.database(), session.id, new, now).await?.then_some(token))
     }
 
-    /// Spends a refresh token. One that was spent before ends its session, and with it the whole family.
-    pub async fn refresh(&self, visitor: &Visitor, token: &SecretToken) -> Result<Refreshed, AccountError> {
+    /// Spends a refresh token, for an access token to one audience. One that was spent before ends its session, and with it the whole family.
+    pub async fn refresh(&self, visitor: &Visitor, token: &SecretToken, audience: &str) -> Result<Refreshed, AccountError> {
         let now = self.now();
         let successor = refresh::successor(&self.peppers, token);
         let hash = refresh::hash(&successor);
@@ -73,25 +81,28 @@ impl Accounts {
             Spent::Expired | Spent::Unknown => return Ok(Refreshed::Refused),
         };
         let Some(Current { session, account, .. }) = self.current_by_id(session).await? else { return Ok(Refreshed::Refused) };
-        let access = Box::new(self.access_token(&account, &session).await?);
+        let access = Box::new(self.access_token(&account, &session, audience).await?);
         Ok(Refreshed::Done { access, refresh: successor })
     }
 
     async fn end_family(&self, visitor: &Visitor, session: uuid::Uuid) -> Result<(), AccountError> {
-        let Some(session) = self.tables.session_by_id(session, self.now()).await? else { return Ok(()) };
+        let Some(Current { session, account, .. }) = self.look_at(session).await? else { return Ok(()) };
         let event = self.event("refresh_token.reused", Some(session.account), visitor, "its session was ended");
-        if self.tables.end_session(session.account, session.id, &event).await?
-            && let Some(account) = self.tables.account(session.account).await?
-        {
+        if self.tables.end_session(session.account, session.id, &event).await? {
             self.tell(&account, Notice::SessionsEndedByReuse, None).await?;
         }
         Ok(())
     }
 
     /// The session that a good access token speaks of, while it lives, and what the token says.
-    pub async fn current_by_access_token(&self, token: &str) -> Result<Option<(Current, Claims)>, AccountError> {
-        let Judged::Good(claims) = self.tokens.judge(token, self.now()).await? else { return Ok(None) };
-        let current = self.current_by_id(claims.sid).await?.filter(|current| current.account.id == claims.sub);
+    /// Whoever only asks what it is worth does not use the session (SES-03).
+    pub async fn current_by_access_token(&self, token: &str, shown_for: ShownFor) -> Result<Option<(Current, Claims)>, AccountError> {
+        let Judged::Good(claims) = self.tokens.judge(token, shown_for, self.now()).await? else { return Ok(None) };
+        let current = match shown_for {
+            ShownFor::Question => self.look_at(claims.sid).await?,
+            ShownFor::Account | ShownFor::Entry => self.current_by_id(claims.sid).await?,
+        };
+        let current = current.filter(|current| current.account.id == claims.sub);
         Ok(current.map(|current| (current, *claims)))
     }
 }

@@ -38,7 +38,7 @@ impl Accounts {
             return Ok(Confirmed::Wrong);
         }
         self.engine.store.clear(vec![key]).await?;
-        let confirmed = self.confirmed(visitor, &current.account, current.session.id, &["pwd".to_owned()]).await?;
+        let confirmed = self.confirmed(visitor, &current.account, current.session.id, &["pwd".to_owned()], !current.by_its_token).await?;
         Ok(confirmed.map_or(Confirmed::Ended, |signed_in| Confirmed::Done(Box::new(signed_in))))
     }
 
@@ -54,7 +54,7 @@ impl Accounts {
         if !self.tables.end_flow(&flow.token_hash).await? {
             return Ok(None);
         }
-        self.confirmed(visitor, account, session, &state.proven).await
+        self.confirmed(visitor, account, session, &state.proven, state.keeps_token).await
     }
 
     async fn confirmed(
@@ -63,9 +63,11 @@ impl Accounts {
         account: &Account,
         session: uuid::Uuid,
         proven: &[String],
+        keeps_token: bool,
     ) -> Result<Option<SignedIn>, AccountError> {
         let now = self.now();
-        let Some(mut session) = self.tables.session_by_id(session, now).await?.filter(|session| session.account == account.id) else {
+        let found = self.look_at(session).await?.map(|current| current.session);
+        let Some(mut session) = found.filter(|session| session.account == account.id) else {
             return Ok(None);
         };
         // What was shown long ago says nothing any more (MFA-06).
@@ -86,6 +88,6 @@ impl Accounts {
         let token = SecretToken::random(self.entropy.as_ref());
         let new = NewSession { session: session.clone(), token_hash: token.hash(SESSION) };
         let event = self.event("session.confirmed", Some(account.id), visitor, proven.join(" "));
-        Ok(self.tables.confirm_session(&new, &event).await?.then(|| SignedIn { token, session, account: account.clone() }))
+        Ok(self.tables.confirm_session(&new, keeps_token, &event).await?.then(|| SignedIn { token, session, account: account.clone() }))
     }
 }

@@ -13,7 +13,6 @@ use crate::account::{AccountError, Accounts, network};
 use crate::clock::Timestamp;
 use crate::db::accounts::{Flow, Proving};
 use crate::verification::limit::Limited;
-use crate::verification::model::Channel;
 use crate::verification::policy::LIFE_MAX;
 use crate::verification::request::InvalidField;
 
@@ -110,15 +109,10 @@ impl Accounts {
         if identifier.proven_at.is_some() {
             return Ok(Claimed::Owned(Box::new(identifier)));
         }
-        let channel = Channel::usual(&destination);
-        let channel = if self.serves(channel, &destination) {
-            Some(channel)
-        } else {
-            Channel::ALL.into_iter().find(|channel| self.serves(*channel, &destination))
-        };
-        let Some(channel) = channel else {
+        let channel = self.usual_channel(&destination);
+        if !self.serves(channel, &destination) {
             return Ok(Claimed::Invalid(InvalidField::new("identifier", "cannot be sent codes here")));
-        };
+        }
         let earlier = self.flow_of(&identifier).await?.map(|(_, state)| state.verification);
         let sent = match self.send(visitor, &current.account, &destination, channel, earlier, PROVE, false).await? {
             Ok(sent) => sent,

@@ -7,15 +7,18 @@
 //! - [`register`], [`identifiers`]: accounts, and the numbers and addresses that they own
 //! - [`password`], [`factors`], [`passkeys`]: what people prove; [`sign_in`], [`reset`], [`confirm`]: when they have to
 //! - [`sessions`]: what comes of it; [`access`], [`token`]: what other services see of it
-//! - [`notice`]: what the owner is told (NOT-01)
+//! - [`notice`]: what the owner is told (NOT-01); [`operator`]: what operators see and do
 
 pub mod access;
+pub mod asking;
+pub mod completion;
 pub mod confirm;
 pub mod factor;
 pub mod factors;
 pub mod identifiers;
 pub mod model;
 pub mod notice;
+pub mod operator;
 pub mod passkeys;
 pub mod password;
 pub mod passwordless;

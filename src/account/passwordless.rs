@@ -43,10 +43,12 @@ impl Accounts {
         }
         let now = self.now();
         let policy = self.engine.policy(&self.settings.service);
-        let channel = Channel::usual(&destination);
+        let channel = self.usual_channel(&destination);
         let method = match channel {
             Channel::Email => Method::Email,
-            Channel::Sms | Channel::Whatsapp | Channel::Call => Method::Sms,
+            Channel::Sms => Method::Sms,
+            Channel::Whatsapp => Method::Whatsapp,
+            Channel::Call => Method::Call,
         };
         let wait = policy.sends.waits.first().copied().unwrap_or_default();
         // What anybody would see, whoever is there.

@@ -40,7 +40,7 @@ pub enum Registered {
     /// It is made: sign in.
     Made,
     /// The number or address belongs to somebody, or was claimed today. The owner was told.
-    Taken,
+    Taken(IdentifierKind),
     /// A field breaks a rule.
     Invalid(InvalidField),
     /// Too many from this address.
@@ -72,12 +72,13 @@ impl Accounts {
         };
         let id = self.new_id(now);
         let identifiers = claims.iter().map(|(kind, destination)| (self.new_id(now), *kind, destination.canonical().to_owned())).collect();
-        let new = NewAccount { id, full_name, locale: visitor.locale.to_string(), password: Some(password), identifiers };
+        let unproven_until = Some(now + self.settings.unproven_kept).filter(|_| !self.settings.unproven_kept.is_zero());
+        let new = NewAccount { id, full_name, locale: visitor.locale.to_string(), password: Some(password), unproven_until, identifiers };
         let names: Vec<_> = claims.iter().map(|(_, destination)| destination.masked()).collect();
         let event = self.event("account.registered", Some(id), visitor, names.join(" "));
         match self.tables.register(&new, now - CLAIM_LIFE, now, &event).await? {
             Registering::Made => Ok(Registered::Made),
-            Registering::Taken => {
+            Registering::Taken(kind) => {
                 for (_, destination) in claims {
                     for owner in self.tables.candidates(destination.canonical(), 1).await? {
                         let owned = self.tables.identifiers(owner.id).await?;
@@ -86,7 +87,7 @@ impl Accounts {
                         }
                     }
                 }
-                Ok(Registered::Taken)
+                Ok(Registered::Taken(kind))
             }
         }
     }
@@ -126,6 +127,14 @@ impl Accounts {
     /// Whether a provider serves a channel that reaches it.
     pub(super) fn reaches(&self, destination: &Destination) -> bool {
         Channel::ALL.into_iter().any(|channel| self.serves(channel, destination))
+    }
+
+    /// The channel by which a code goes there when nobody chose one: the usual one, or where nobody delivers that, one that reaches
+    /// it. It depends on the destination alone, and tells nothing of who is there (ENM-01).
+    pub(super) fn usual_channel(&self, destination: &Destination) -> Channel {
+        let usual = Channel::usual(destination);
+        let all = [usual, Channel::Whatsapp, Channel::Call];
+        all.into_iter().find(|channel| self.serves(*channel, destination)).unwrap_or(usual)
     }
 
     /// Whether a provider serves that channel there.

@@ -22,7 +22,6 @@ use crate::account::{AccountError, Accounts, network};
 use crate::db::accounts::{Flow, NewPassword, Proving};
 use crate::verification::destination::Destination;
 use crate::verification::limit::Limited;
-use crate::verification::model::Channel;
 use crate::verification::request::InvalidField;
 
 /// The kind of these flows, and the purpose of their codes.
@@ -110,7 +109,7 @@ impl Accounts {
 
     async fn send_reset(&self, visitor: &Visitor, flow: &Flow, destination: &Destination) -> Result<(), AccountError> {
         let Some((account, identifier)) = self.resettable(destination).await? else { return Ok(()) };
-        let channel = Channel::usual(destination);
+        let channel = self.usual_channel(destination);
         let Ok(sent) = self.send(visitor, &account, destination, channel, None, RESET, false).await? else { return Ok(()) };
         let state = State { verification: Some(sent.id), identifier: Some(identifier.id) };
         let state = serde_json::to_string(&state).map_err(|_| AccountError::Row("flow"))?;

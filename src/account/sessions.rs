@@ -9,7 +9,7 @@ use crate::account::secret_token::SecretToken;
 use crate::account::settings::SessionLife;
 use crate::account::{AccountError, Accounts, network};
 use crate::clock::{Timestamp, milliseconds};
-use crate::db::accounts::NewSession;
+use crate::db::accounts::{Found, NewSession, SessionKey};
 
 /// The purpose under which a session's token is hashed.
 pub(super) const SESSION: &str = "session";
@@ -27,6 +27,9 @@ pub struct Current {
     pub account: Account,
     /// An app or a passkey is enrolled: what matters is not changed on less than two factors then.
     pub wants_two: bool,
+    /// The session came with its own token, which a confirmation replaces (SES-02). An access token stands for it otherwise, and
+    /// the browser that holds the session's token would be signed out by another one.
+    pub by_its_token: bool,
 }
 
 /// Where a sign-in ended well.
@@ -43,25 +46,37 @@ pub struct SignedIn {
 impl Accounts {
     /// The session of a token, noted as in use; none when it ended.
     pub async fn current(&self, token: &SecretToken) -> Result<Option<Current>, AccountError> {
-        let found = self.tables.session(&token.hash(SESSION), self.now()).await?;
-        self.current_of(found).await
+        let current = self.look_by(SessionKey::Token(&token.hash(SESSION))).await?;
+        self.note_use(current.as_ref()).await?;
+        Ok(current)
     }
 
     /// The session of an access token, if it has not ended since.
     pub async fn current_by_id(&self, id: Uuid) -> Result<Option<Current>, AccountError> {
-        let found = self.tables.session_by_id(id, self.now()).await?;
-        self.current_of(found).await
+        let current = self.look_at(id).await?;
+        self.note_use(current.as_ref()).await?;
+        Ok(current)
     }
 
-    async fn current_of(&self, found: Option<Session>) -> Result<Option<Current>, AccountError> {
-        let Some(session) = found else { return Ok(None) };
+    /// The same, by somebody who only asks: that is no use of the session, and keeps it no longer alive.
+    pub(super) async fn look_at(&self, id: Uuid) -> Result<Option<Current>, AccountError> {
+        self.look_by(SessionKey::Id(id)).await
+    }
+
+    async fn look_by(&self, key: SessionKey<'_>) -> Result<Option<Current>, AccountError> {
+        let found = self.tables.current(key, self.now()).await?;
+        let by_its_token = matches!(key, SessionKey::Token(_));
+        Ok(found.map(|Found { session, account, has_enrolled }| Current { session, account, wants_two: has_enrolled, by_its_token }))
+    }
+
+    async fn note_use(&self, current: Option<&Current>) -> Result<(), AccountError> {
         let now = self.now();
-        if now >= session.seen_at + SEEN_EVERY {
+        if let Some(Current { session, .. }) = current
+            && now >= session.seen_at + SEEN_EVERY
+        {
             self.tables.seen(session.id, now).await?;
         }
-        let account = self.tables.account(session.account).await?;
-        let wants_two = self.tables.has_enrolled(session.account).await?;
-        Ok(account.map(|account| Current { session, account, wants_two }))
+        Ok(())
     }
 
     /// Whether its person proved who they are a short while ago, and with all that they have (MFA-04).

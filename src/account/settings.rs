@@ -31,6 +31,8 @@ pub struct AccountSettings {
     pub service: Arc<str>,
     /// Whether strangers may register.
     pub registration: bool,
+    /// For how long an account is kept to which nobody ever signed in; zero: for ever.
+    pub unproven_kept: Duration,
     /// Whether the registration page says that a number or address is taken (R1's pages do). Without it the page answers the
     /// same, and the owner is told.
     pub reveal_taken: bool,
@@ -69,6 +71,7 @@ impl Default for AccountSettings {
         AccountSettings {
             service: crate::verification::policy::DEFAULT_SERVICE.into(),
             registration: true,
+            unproven_kept: Duration::from_secs(30 * 24 * 3600),
             reveal_taken: true,
             second_factor: SecondFactor::Required,
             passwordless: false,

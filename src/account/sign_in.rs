@@ -9,7 +9,8 @@
 //!
 //! A flow is not a session: it opens nothing but its own next step. It belongs to the browser that holds its token; a client
 //! that keeps no cookies is known by what it typed and its network. The last step takes the flow away and makes the session
-//! in one change, guarded by the flow's revision: of two right answers at once one wins.
+//! in one change: of two right answers at once one wins, and a second click on one code does not undo the first. Each step before
+//! it is guarded by the flow's revision.
 
 use std::time::Duration;
 
@@ -27,7 +28,6 @@ use crate::db::accounts::Flow;
 use crate::verification::destination::Destination;
 use crate::verification::limit::{BucketKey, LimitName, Limited, Rule, Take};
 use crate::verification::prepare::ip_key;
-use crate::verification::request::InvalidField;
 
 /// The kind of these flows, and the purpose of their codes: good for nothing else (OTP-05, A28).
 pub(super) const SIGN_IN: &str = "sign-in";
@@ -75,6 +75,9 @@ pub(super) struct State {
     pub attempts: u32,
     /// The session to be confirmed.
     pub session: Option<Uuid>,
+    /// Whether that keeps its token: whoever confirms it holds another one.
+    #[serde(default)]
+    pub keeps_token: bool,
     /// The number or address that a first code proved.
     pub first: Option<Uuid>,
     /// The one that a code of the second step proved: only a right code proves where it was sent.
@@ -88,7 +91,17 @@ pub(super) struct State {
 impl State {
     /// One in which nothing was shown yet.
     pub fn new(stage: Stage) -> State {
-        State { stage, proven: Vec::new(), asked: None, attempts: 0, session: None, first: None, second: None, password_as_of: None }
+        State {
+            stage,
+            proven: Vec::new(),
+            asked: None,
+            attempts: 0,
+            session: None,
+            keeps_token: false,
+            first: None,
+            second: None,
+            password_as_of: None,
+        }
     }
 }
 
@@ -138,8 +151,6 @@ pub enum SignIn {
     Refused,
     /// Too many tries.
     Limited(Limited),
-    /// A field breaks a rule.
-    Invalid(InvalidField),
     /// Right: on to the next step.
     Next(Box<Step>),
     /// Nothing more is needed.

@@ -44,5 +44,5 @@ impl Accounts {
 
 fn confirmation(current: &Current) -> State {
     let session = Some(current.session.id);
-    State { session, ..State::new(Stage::Second) }
+    State { session, keeps_token: !current.by_its_token, ..State::new(Stage::Second) }
 }

@@ -1,6 +1,7 @@
 //! Configuration in, application out: the only place that names concrete stores and providers.
 
 pub mod stores;
+mod twilio;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -32,10 +33,15 @@ use crate::delivery::provider::{Family, Kind, Provider};
 use crate::delivery::receipt::References;
 use crate::delivery::route::{Route, Routes};
 use crate::delivery::text::Renderer;
-use crate::delivery::{bird, plivo, smtp, startmessaging, telegram, telnyx, twilio, twilio_verify, vonage, webhook, whatsapp};
+use crate::delivery::{
+    bird, plivo, smtp, startmessaging, telegram, telnyx, twilio as twilio_provider, twilio_verify, vonage, webhook, whatsapp,
+};
+use crate::http::camara::CamaraFace;
+use crate::http::client_token::ClientTokens;
 use crate::http::keys::Keys;
 use crate::http::login::pages::handlers::LoginPages;
 use crate::http::login::pages::texts::Catalogue;
+use crate::http::twilio::Face;
 use crate::secret::{Code, Entropy};
 use crate::telemetry::Metrics;
 use crate::verification::Engine;
@@ -43,7 +49,9 @@ use crate::verification::destination::Country;
 use crate::verification::lease::{Lease, join};
 use crate::verification::limit::SendRule;
 use crate::verification::model::Channel;
+use crate::verification::newest::Turns;
 use crate::verification::policy::{DEFAULT_SERVICE, Policy};
+use crate::verification::store::memory::MemoryStore;
 use crate::verification::store::sqlite::OpenError;
 
 /// Why the application could not be built.
@@ -82,8 +90,12 @@ pub struct App {
     pub inbox: Option<Arc<Inbox>>,
     /// Other origins whose pages may call the JSON API of accounts.
     pub origins: Vec<String>,
+    /// Twilio Verify's API; none where it is not served.
+    pub twilio: Option<Arc<Face>>,
     /// Whether the tutorials' routes exist.
     pub tutorial_api: bool,
+    /// CAMARA's API; none where there is none.
+    pub camara: Option<CamaraFace>,
     /// Path and files of the operator's own app.
     pub web_app: Option<(String, PathBuf)>,
     /// Whose `X-Forwarded-For` is believed.
@@ -177,16 +189,16 @@ impl App {
             queue: config.delivery.queue,
             failed,
         };
-        let providers = senders.accounts.iter().map(|account| account.provider.clone()).collect();
-        let dispatcher = Arc::new(Dispatcher::new(providers, senders.routes.clone(), tools));
+        let providers: Vec<_> = senders.accounts.iter().map(|account| account.provider.clone()).collect();
+        let dispatcher = Arc::new(Dispatcher::new(providers.clone(), senders.routes.clone(), tools));
         let forgot = config.server.public_url.as_ref().map(|public_url| format!("{public_url}/forgot"));
-        let notifier: Arc<dyn Notifier> = dispatcher.notices(default_policy(&policies)?, forgot);
+        let notifier: Arc<dyn Notifier> = dispatcher.notices(policy_of_people(config, &policies)?, forgot);
         let test_destinations = config.dev.test_destinations.iter();
         let engine = Arc::new(Engine {
             store: Arc::clone(&store),
             lease,
             courier: Arc::clone(&dispatcher) as _,
-            policies: policies.into_iter().map(|policy| (policy.service.clone(), policy)).collect(),
+            policies: twilio::policies(config, policies, &providers, &database, Arc::clone(&clock))?,
             destination_all_services: Arc::new(SendRule { quotas: vec![config.limits.destination.0], waits: Vec::new() }),
             peppers,
             clock: Arc::clone(&clock),
@@ -195,6 +207,7 @@ impl App {
                 .filter_map(|(to, code)| Some((to.clone(), Code::parse(code.expose()).ok()?)))
                 .collect::<HashMap<_, _>>(),
             metrics: Arc::clone(&metrics),
+            turns: Turns::default(),
             wait_max: config.delivery.wait.0.min(config.server.request_timeout.0 * 4 / 5),
         });
         join(&engine).await;
@@ -216,6 +229,11 @@ impl App {
             Some(accounts) if config.accounts.pages => Some(Arc::new(login_pages(config, accounts)?)),
             _ => None,
         };
+        let twilio_face = twilio::face(config, &database, Arc::clone(&clock));
+        let camara = config.camara_api().then(|| CamaraFace {
+            versions: config.camara.versions.clone(),
+            tokens: ClientTokens::new(engine.peppers.clone(), Arc::clone(&clock), config.camara.token_life.0),
+        });
         let app = Arc::new(App {
             engine,
             accounts,
@@ -225,7 +243,9 @@ impl App {
             inbox,
             origins: config.accounts.origins.clone(),
             web_app: config.web_app.app()?,
+            twilio: twilio_face,
             tutorial_api: config.tutorial_api(),
+            camara,
             trusted_proxies: config.server.trusted_proxies.iter().map(|proxy| proxy.0).collect(),
             public_url,
             request_timeout: config.server.request_timeout.0,
@@ -255,6 +275,9 @@ impl App {
     pub async fn finish(&self) {
         self.engine.lease.close();
         self.dispatcher.drain().await;
+        if let Some(face) = &self.twilio {
+            face.attempts.flush().await;
+        }
         self.engine.leave().await;
     }
 
@@ -303,9 +326,45 @@ fn accounts_of(
     })
 }
 
+/// What tells people of their accounts where no server runs around it: for a command, which drains it before it ends. Each notice is
+/// tried once; there is nobody to come back for it.
+pub fn messenger(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+) -> Result<(Arc<Dispatcher>, Arc<dyn Notifier>), BuildError> {
+    let mut config = config.clone();
+    // What a command prints is its own, and addresses in it are masked.
+    config.console.print = false;
+    let policies = config.policies()?;
+    let peppers = config.secrets.peppers(&config.data_dir, entropy.as_ref())?;
+    let senders = senders(&config, &policies, Arc::clone(&clock))?;
+    let tools = Tools {
+        store: Arc::new(MemoryStore::new(Arc::new(crate::audit::AuditLog))),
+        // Notices are nobody's to take over.
+        lease: Arc::new(Lease::new(Arc::clone(&clock))),
+        clock,
+        entropy,
+        renderer: Arc::new(renderer(&policies)?),
+        references: References::new(peppers, config.server.public_url.clone()),
+        inbox: None,
+        metrics: Arc::default(),
+        retry_wait: config.delivery.retry_wait.0,
+        patience: config.delivery.patience.0,
+        last_patience: config.delivery.timeout.0,
+        queue: config.delivery.queue,
+        failed: mpsc::unbounded_channel().0,
+    };
+    let providers = senders.accounts.iter().map(|account| account.provider.clone()).collect();
+    let dispatcher = Arc::new(Dispatcher::new(providers, senders.routes, tools));
+    let forgot = config.server.public_url.as_ref().map(|public_url| format!("{public_url}/forgot"));
+    let notifier = dispatcher.notices(policy_of_people(&config, &policies)?, forgot);
+    Ok((dispatcher, notifier))
+}
+
 /// Every kind of provider. Of accounts that the environment completes, the earlier are asked first.
 pub const KINDS: &[Kind] = &[
-    twilio::KIND,
+    twilio_provider::KIND,
     twilio_verify::KIND,
     startmessaging::KIND,
     vonage::KIND,
@@ -323,6 +382,10 @@ pub fn check(config: &Config) -> Result<Senders, ConfigError> {
     let policies = config.policies()?;
     renderer(&policies)?;
     config.token_settings("")?;
+    if config.accounts()?.is_some() {
+        config.accounts.hashing()?;
+        config.accounts.brand.brand(&policy_of_people(config, &policies)?.brand)?;
+    }
     config.web_app.app()?;
     senders(config, &policies, Arc::new(SystemClock))
 }
@@ -341,8 +404,9 @@ pub fn renderer(policies: &[Arc<Policy>]) -> Result<Renderer, ConfigError> {
 }
 
 /// The rules of the service that accounts belong to.
-fn default_policy(policies: &[Arc<Policy>]) -> Result<Arc<Policy>, ConfigError> {
-    let found = policies.iter().find(|policy| *policy.service == *DEFAULT_SERVICE);
+fn policy_of_people(config: &Config, policies: &[Arc<Policy>]) -> Result<Arc<Policy>, ConfigError> {
+    let named = |name: &str| policies.iter().find(|policy| *policy.service == *name);
+    let found = named(&config.accounts.service).or_else(|| named(DEFAULT_SERVICE));
     found.cloned().ok_or_else(|| ConfigError::rule("service.default", "is missing"))
 }
 

@@ -11,7 +11,10 @@ use crate::cli::{Failure, block_on, terminal};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::db::client::{Client, Clients, Scope};
-use crate::secret::SystemEntropy;
+use crate::db::database::Database;
+use crate::db::twilio::CredentialTable;
+use crate::http::twilio::sid;
+use crate::secret::{Redacted, SystemEntropy};
 use crate::verification::policy::DEFAULT_SERVICE;
 
 #[derive(Subcommand)]
@@ -24,7 +27,10 @@ pub enum Command {
         /// The service that it acts in
         #[arg(long, default_value = DEFAULT_SERVICE)]
         service: String,
-        /// What it may do; repeat for more [default: everything]
+        /// Credentials for Twilio's SDKs as well: an Account SID with its Auth Token, and an API key with its secret
+        #[arg(long)]
+        twilio: bool,
+        /// What it may do; repeat for more [default: the four of the server's own API; see docs/reference/cli.md]
         #[arg(long, value_name = "SCOPE", value_parser = scope)]
         scope: Vec<Scope>,
         /// Print JSON
@@ -57,15 +63,27 @@ fn scope(name: &str) -> Result<Scope, String> {
 pub fn run(config: &Config, command: &Command) -> Result<ExitCode, Failure> {
     block_on(async {
         let database = stores::database(config).await?;
-        let done = run_on(config, &Clients::new(database.clone()), command).await;
+        let done = run_on(config, &database, command).await;
         database.close().await;
         done
     })
 }
 
-async fn run_on(config: &Config, clients: &Clients, command: &Command) -> Result<ExitCode, Failure> {
+async fn run_on(config: &Config, database: &Database, command: &Command) -> Result<ExitCode, Failure> {
+    let clients = &Clients::new(database.clone());
     match command {
-        Command::Create { name, service, scope, json } => create(config, clients, name, service, scope, *json).await,
+        Command::Create { name, service, twilio, scope, json } => {
+            let mut scopes = scope.clone();
+            if scopes.is_empty() {
+                scopes.extend(Scope::USUAL);
+                scopes.extend(twilio.then_some(Scope::Services));
+            }
+            let (client, key) = create(config, clients, name, service, &scopes).await?;
+            match twilio {
+                true => twilio_credentials(config, database, &client, &key, *json).await,
+                false => Ok(shown_once(&client, &key, *json)),
+            }
+        }
         Command::List { json } => list(clients, *json).await,
         Command::Revoke { client, json } => revoke(clients, client, *json).await,
     }
@@ -77,20 +95,60 @@ async fn create(
     name: &str,
     service: &str,
     scopes: &[Scope],
-    as_json: bool,
-) -> Result<ExitCode, Failure> {
+) -> Result<(Client, Redacted<String>), Failure> {
     if !config.service.contains_key(service) {
         let known = config.service.keys().cloned().collect::<Vec<_>>().join(", ");
         return Err(ConfigError::rule("--service", format!("\"{service}\" is not configured; there is {known}")).into());
     }
-    let scopes = if scopes.is_empty() { Scope::ALL.to_vec() } else { scopes.to_vec() };
-    let made = clients.create(service, name, &scopes, &SystemEntropy, SystemClock.now()).await;
-    let (client, key) = made.context("the client could not be made")?;
+    let made = clients.create(service, name, scopes, &SystemEntropy, SystemClock.now()).await;
+    Ok(made.context("the client could not be made")?)
+}
+
+fn shown_once(client: &Client, key: &Redacted<String>, as_json: bool) -> ExitCode {
     if as_json {
         terminal::say_json(&json!({ "id": client.id, "key": key.expose(), "service": client.service }));
     } else {
         terminal::say(&format!("Client {} of service {}.", client.id, client.service));
         terminal::say(&format!("Its key, shown this once: {}", terminal::bold(key.expose())));
+    }
+    ExitCode::SUCCESS
+}
+
+/// Makes and prints what Twilio's SDKs want to know, beside the key.
+async fn twilio_credentials(
+    config: &Config,
+    database: &Database,
+    client: &Client,
+    key: &Redacted<String>,
+    as_json: bool,
+) -> Result<ExitCode, Failure> {
+    let peppers = config.secrets.peppers(&config.data_dir, &SystemEntropy)?;
+    let made = CredentialTable::new(database.clone()).create(client.id, &peppers, &SystemEntropy, SystemClock.now()).await;
+    let made = made.context("the credentials could not be made")?;
+    let service_sid = sid::named(sid::SERVICE, &client.service);
+    if as_json {
+        terminal::say_json(&json!({
+            "id": client.id,
+            "key": key.expose(),
+            "service": client.service,
+            "account_sid": made.account_sid,
+            "auth_token": made.auth_token.expose(),
+            "api_key_sid": made.api_key_sid,
+            "api_key_secret": made.api_key_secret.expose(),
+            "service_sid": service_sid,
+        }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    shown_once(client, key, false);
+    terminal::say("For Twilio's SDKs, shown this once:");
+    for (name, value) in [
+        ("TWILIO_ACCOUNT_SID", &made.account_sid),
+        ("TWILIO_AUTH_TOKEN", made.auth_token.expose()),
+        ("TWILIO_API_KEY", &made.api_key_sid),
+        ("TWILIO_API_KEY_SECRET", made.api_key_secret.expose()),
+        ("TWILIO_VERIFY_SERVICE_SID", &service_sid),
+    ] {
+        terminal::say(&format!("{name}={}", terminal::bold(value)));
     }
     Ok(ExitCode::SUCCESS)
 }

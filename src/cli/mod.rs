@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 it did not work, 2 the command line or the configuration is wrong.
 
+mod account;
 mod backup;
 mod client;
 mod config;
@@ -58,6 +59,9 @@ enum Command {
     /// Make, list and revoke keys for the API
     #[command(subcommand)]
     Client(client::Command),
+    /// Look people's accounts up, switch them off and on, give roles, end sessions
+    #[command(subcommand, after_help = account::EXAMPLES)]
+    Account(account::Command),
     /// List and rotate the keys that sign access tokens
     #[command(subcommand)]
     Keys(keys::Command),
@@ -113,6 +117,7 @@ pub fn run(env_file_error: Option<String>) -> ExitCode {
         Command::Migrate(arguments) => load(config).and_then(|config| migrate::run(&config, &arguments)),
         Command::Config(command) => config::run(config, &command),
         Command::Client(command) => load(config).and_then(|config| client::run(&config, &command)),
+        Command::Account(command) => load(config).and_then(|config| account::run(&config, &command)),
         Command::Keys(command) => load(config).and_then(|config| keys::run(&config, &command)),
         Command::Template(command) => load(config).and_then(|config| template::run(&config, &command)),
         Command::Import(command) => load(config).and_then(|config| import::run(&config, &command)),

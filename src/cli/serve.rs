@@ -136,7 +136,7 @@ async fn first_key(config: &Config, app: &App) -> Result<Option<String>, Failure
     if !app.database.is_ready() || !clients.list().await.context("the clients cannot be read")?.is_empty() {
         return Ok(None);
     }
-    let made = clients.create(DEFAULT_SERVICE, "first run", &Scope::ALL, &SystemEntropy, SystemClock.now()).await;
+    let made = clients.create(DEFAULT_SERVICE, "first run", &Scope::USUAL, &SystemEntropy, SystemClock.now()).await;
     let (_, key) = made.context("the first client could not be made")?;
     write_private(&file, key.expose()).map_err(|error| anyhow!("cannot write {}: {error}", file.display()))?;
     Ok(Some(key.expose().clone()))
@@ -192,6 +192,11 @@ async fn sweep(app: Arc<App>, clock: Arc<dyn Clock>, retention: Duration, mut st
             accounts_swept_at = now;
             if let Err(error) = AccountTables::new(app.database.clone()).sweep(now, now - retention).await {
                 tracing::warn!(%error, "housekeeping of accounts failed");
+            }
+            if let Some(face) = &app.twilio
+                && let Err(error) = face.attempts.sweep(now - retention).await
+            {
+                tracing::warn!(%error, "housekeeping of messages failed");
             }
         }
         pause = match app.engine.store.sweep(now - retention, now).await {

@@ -22,6 +22,8 @@ pub struct AccountsConfig {
     pub service: String,
     /// Whether strangers may register.
     pub registration: bool,
+    /// For how long an account is kept that nobody proved.
+    pub unproven_kept: DurationText,
     /// Whether the registration page says what is taken.
     pub reveal_taken: bool,
     /// Whether a second factor is asked for.
@@ -159,9 +161,14 @@ impl AccountsConfig {
         if fresh.as_secs() < 30 {
             return Err(ConfigError::rule("accounts.fresh", "must be at least 30s: nobody types faster"));
         }
+        let unproven_kept = self.unproven_kept.0;
+        if !unproven_kept.is_zero() && unproven_kept < days(1) {
+            return Err(ConfigError::rule("accounts.unproven_kept", "must be 0s (for ever) or at least 1d, for which a claim holds"));
+        }
         Ok(AccountSettings {
             service: self.service.as_str().into(),
             registration: self.registration,
+            unproven_kept,
             reveal_taken: self.reveal_taken,
             second_factor: self.second_factor,
             passwordless: self.passwordless,

@@ -4,6 +4,7 @@
 //! gets a checked [`crate::verification::policy::Policy`] and never a section of this.
 
 mod accounts;
+mod camara;
 mod database;
 mod delivery;
 mod redis;
@@ -28,10 +29,11 @@ use crate::db::Synchronous;
 use crate::db::database::Settings;
 use crate::telemetry::LogFormat;
 use crate::verification::Destination;
-use crate::verification::policy::Policy;
+use crate::verification::policy::{DEFAULT_SERVICE, Policy};
 use crate::verification::store::redis::PeerConfig;
 
 pub use accounts::{AccountLimitsConfig, AccountsConfig};
+pub use camara::CamaraConfig;
 pub use database::DatabaseConfig;
 pub use delivery::{DeliveryConfig, ProviderSection, RouteConfig};
 pub use redis::RedisConfig;
@@ -127,6 +129,10 @@ pub struct Config {
     pub provider: BTreeMap<String, ProviderSection>,
     /// The tutorials' routes.
     pub tutorial: TutorialConfig,
+    /// Twilio Verify's API.
+    pub twilio_face: TwilioFaceConfig,
+    /// CAMARA's API.
+    pub camara: CamaraConfig,
     /// People.
     pub accounts: AccountsConfig,
     /// An app of the operator's own.
@@ -140,6 +146,9 @@ pub struct Config {
     pub service: BTreeMap<String, ServiceConfig>,
     /// Limits over all services.
     pub limits: AllServicesConfig,
+    /// What services that are made at run time start from.
+    #[serde(skip)]
+    pub run_time_service: Option<ServiceConfig>,
     /// The process's environment, for the names that providers' own libraries use. Empty where none was asked for.
     #[serde(skip)]
     pub environment: BTreeMap<String, String>,
@@ -181,6 +190,14 @@ pub struct ConsoleConfig {
 pub struct TutorialConfig {
     /// Whether the routes exist.
     pub api: Switch,
+}
+
+/// `[twilio_face]`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TwilioFaceConfig {
+    /// Whether the routes exist.
+    pub enabled: Switch,
 }
 
 /// `[dev]`.
@@ -269,8 +286,10 @@ impl Config {
     fn from_layers(own: Figment) -> Result<Config, ConfigError> {
         let reference = Figment::from(Toml::string(DEFAULT_TOML));
         let services = service::resolve(&reference, &own)?;
+        let run_time_service = service::run_time(&reference, &own)?;
         let mut config: Config = reference.merge(own).extract().map_err(Box::new)?;
         config.service = services;
+        config.run_time_service = Some(run_time_service);
         config.server.host = server::host_of(&config.server.host)?;
         config.check()?;
         Ok(config)
@@ -282,6 +301,13 @@ impl Config {
         services.map(|(name, service)| service.policy(name, self.mode).map(Arc::new)).collect()
     }
 
+    /// The rules that services start from which are made at run time.
+    pub fn run_time_policy(&self) -> Result<Policy, ConfigError> {
+        let service = self.run_time_service.as_ref().or_else(|| self.service.get(DEFAULT_SERVICE));
+        let service = service.ok_or_else(|| ConfigError::rule("service.default", "is missing"))?;
+        service.policy(DEFAULT_SERVICE, self.mode)
+    }
+
     /// Where the database is.
     pub fn database(&self) -> PathBuf {
         self.data_dir.join(&self.store.path)
@@ -290,6 +316,11 @@ impl Config {
     /// Whether the tutorials' routes exist.
     pub fn tutorial_api(&self) -> bool {
         self.is_on(self.tutorial.api)
+    }
+
+    /// Whether CAMARA's API exists.
+    pub fn camara_api(&self) -> bool {
+        self.is_on(self.camara.api)
     }
 
     /// The rules of accounts; none where there are no accounts.
@@ -304,6 +335,11 @@ impl Config {
         let somewhere = if reached_at.is_empty() { "http://127.0.0.1" } else { reached_at };
         let reached_at = self.server.public_url.as_deref().unwrap_or(somewhere);
         self.tokens.settings(reached_at, &self.environment, self.mode)
+    }
+
+    /// Whether Twilio Verify's API is served.
+    pub fn twilio_face(&self) -> bool {
+        self.is_on(self.twilio_face.enabled)
     }
 
     /// Where accounts and clients are kept, and how that is used.
@@ -369,6 +405,7 @@ impl Config {
         self.accounts()?;
         self.accounts.hashing()?;
         self.token_settings("")?;
+        self.camara.check()?;
         self.web_app.check()?;
         self.policies().map(drop)
     }

@@ -12,7 +12,7 @@ use crate::config::{ConfigError, DurationText, Mode, QuotaText};
 use crate::verification::destination::Country;
 use crate::verification::limit::SendRule;
 use crate::verification::model::Channel;
-use crate::verification::policy::{DEFAULT_SERVICE, Policy};
+use crate::verification::policy::{DEFAULT_SERVICE, Policy, checked_app_hash, checked_brand};
 use crate::verification::template::Templates;
 
 /// Twilio Verify's behaviour, as far as it is ours to choose.
@@ -65,6 +65,8 @@ pub struct ServiceConfig {
     pub rearm: bool,
     /// The caller may choose the code.
     pub custom_code: bool,
+    /// The caller may word text messages.
+    pub caller_wording: bool,
     /// ISO 3166 codes, or "*".
     pub countries: Vec<String>,
     /// Region of national spellings.
@@ -121,6 +123,15 @@ pub(super) fn resolve(reference: &Figment, own: &Figment) -> Result<BTreeMap<Str
     Ok(services)
 }
 
+/// What a service that is made at run time starts from: `default`, and over it the preset. What only the operator's own messages
+/// carry is left out.
+pub(super) fn run_time(reference: &Figment, own: &Figment) -> Result<ServiceConfig, ConfigError> {
+    let layers = with_settings(Figment::new().merge(reference.focus("service.default")), own, DEFAULT_SERVICE);
+    let service: ServiceConfig =
+        layers.merge(Toml::string(PRESET_TWILIO)).extract().map_err(|error| Box::new(error.with_path("service.default")))?;
+    Ok(ServiceConfig { origin: String::new(), android_app_hash: String::new(), templates: Templates::default(), ..service })
+}
+
 /// What is said of a service, over its preset.
 fn with_settings(mut layers: Figment, own: &Figment, name: &str) -> Figment {
     match own.extract_inner::<Preset>(&format!("service.{name}.preset")) {
@@ -154,13 +165,15 @@ impl ServiceConfig {
         quotas.sort_by_key(|quota| quota.per);
         let policy = Policy {
             service: name.into(),
-            brand: self.checked_brand().map_err(|rule| ConfigError::rule(key("brand"), rule))?.into(),
+            brand: checked_brand(&self.brand).map_err(|rule| ConfigError::rule(key("brand"), rule))?.into(),
             code_length: self.code_length,
             code_life: Channel::ALL.iter().map(|channel| channel.as_str()).zip(lives.map(|life| life.0)).collect(),
             max_checks: self.max_checks,
             same_code: self.same_code,
             rearm: self.rearm,
             custom_code: self.custom_code,
+            custom_brand: false,
+            caller_wording: self.caller_wording,
             countries: self.countries(mode).map_err(|rule| ConfigError::rule(key("countries"), rule))?,
             default_region: self.region().map_err(|rule| ConfigError::rule(key("default_region"), rule))?,
             locale: crate::verification::request::locale(Some(self.locale.clone()), &"".into())
@@ -178,15 +191,6 @@ impl ServiceConfig {
             templates: self.templates.clone(),
         };
         policy.checked().map_err(|error| ConfigError::rule(key(&error.key), error.rule))
-    }
-
-    fn checked_brand(&self) -> Result<String, &'static str> {
-        let brand = self.brand.trim();
-        if (1..=60).contains(&brand.chars().count()) && !brand.chars().any(char::is_control) {
-            Ok(brand.to_owned())
-        } else {
-            Err("must have 1 to 60 characters on one line")
-        }
     }
 
     fn countries(&self, mode: Mode) -> Result<Option<Vec<Country>>, &'static str> {
@@ -220,14 +224,12 @@ impl ServiceConfig {
     }
 
     fn android_app_hash(&self) -> Result<Option<String>, &'static str> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+/".contains(&byte);
         match self.android_app_hash.as_str() {
             "" => Ok(None),
             _ if !self.origin.is_empty() => Err(
                 "must not be set together with origin: each of them has to be the last line of the message. Give the app a service of its own",
             ),
-            hash if hash.len() == 11 && hash.bytes().all(plain) => Ok(Some(hash.to_owned())),
-            _ => Err("must be the 11 characters (A-Z, a-z, 0-9, '+', '/') that Android's AppSignatureHelper prints for your app"),
+            hash => checked_app_hash(hash).map(|hash| Some(hash.to_owned())),
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct TokensConfig {
     pub issuer: Option<String>,
     /// `aud`.
     pub audience: Option<String>,
+    /// Other services that a token may be asked for.
+    pub audiences: Vec<String>,
     /// Life of an access token.
     pub life: Option<DurationText>,
     /// What it tells of the person.
@@ -35,6 +37,7 @@ impl TokensConfig {
         let issuer = self.issuer.clone().unwrap_or_else(|| public_url.to_owned());
         let mut settings = TokenSettings::new(issuer);
         settings.claims.clone_from(&self.claims);
+        settings.audiences.clone_from(&self.audiences);
         settings.refresh_idle = self.refresh_idle.0;
         let secret = self.shared_secret.as_ref().map(Redacted::expose).or_else(|| environment.get(SHARED_SECRET_VARIABLE));
         if let Some(secret) = secret.filter(|secret| !secret.is_empty()) {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::ConfigError;
 
 /// What the server's own paths begin with.
-const OURS: [&str; 23] = [
+const OURS: [&str; 25] = [
     "v1",
     "v2",
     "auth",
@@ -31,6 +31,8 @@ const OURS: [&str; 23] = [
     "readyz",
     "send-code",
     "verify-code",
+    "one-time-password-sms",
+    "oauth2",
 ];
 
 /// `[web_app]`.

@@ -36,11 +36,35 @@ pub enum Scope {
     /// Ask what access tokens are worth.
     #[serde(rename = "tokens:introspect")]
     Introspect,
+    /// Make, change and remove services of its own, and their limits.
+    #[serde(rename = "services:write")]
+    Services,
+    /// See people's accounts and sessions.
+    #[serde(rename = "accounts:read")]
+    AccountsRead,
+    /// Switch accounts off and on, give roles, end sessions.
+    #[serde(rename = "accounts:write")]
+    AccountsWrite,
+    /// Send and validate codes by CAMARA's one-time-password-sms.
+    #[serde(rename = "one-time-password-sms:send-validate")]
+    OneTimePasswordSms,
 }
 
 impl Scope {
-    /// Every scope: what a key gets when none is named.
-    pub const ALL: [Scope; 4] = [Scope::Write, Scope::Read, Scope::Release, Scope::Introspect];
+    /// Every scope.
+    pub const ALL: [Scope; 8] = [
+        Scope::Write,
+        Scope::Read,
+        Scope::Release,
+        Scope::Introspect,
+        Scope::Services,
+        Scope::AccountsRead,
+        Scope::AccountsWrite,
+        Scope::OneTimePasswordSms,
+    ];
+    /// What a key gets when none is named: the server's own API, without people's accounts. Those, and another face's scope, somebody
+    /// has to want by name.
+    pub const USUAL: [Scope; 4] = [Scope::Write, Scope::Read, Scope::Release, Scope::Introspect];
 
     /// The name as it appears outside.
     pub fn as_str(self) -> &'static str {
@@ -49,6 +73,10 @@ impl Scope {
             Scope::Read => "verifications:read",
             Scope::Release => "failures:release",
             Scope::Introspect => "tokens:introspect",
+            Scope::Services => "services:write",
+            Scope::AccountsRead => "accounts:read",
+            Scope::AccountsWrite => "accounts:write",
+            Scope::OneTimePasswordSms => "one-time-password-sms:send-validate",
         }
     }
 
@@ -182,6 +210,13 @@ impl Clients {
         let query = statement(AssertSqlSafe(format!("{COLUMNS} WHERE key_prefix = ? AND revoked_at IS NULL"))).bind(prefix);
         let row: Option<Row> = query.fetch_optional(&self.database).await?;
         Ok(row.and_then(read))
+    }
+
+    /// The client with that id, unless it was revoked.
+    pub async fn by_id(&self, id: Uuid) -> Result<Option<Client>, DataError> {
+        let query = statement(AssertSqlSafe(format!("{COLUMNS} WHERE id = ? AND revoked_at IS NULL"))).bind(id);
+        let row: Option<Row> = query.fetch_optional(&self.database).await?;
+        Ok(row.and_then(read).map(|keyed| Arc::unwrap_or_clone(keyed.client)))
     }
 
     /// Notes that a key was used.

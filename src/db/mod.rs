@@ -1,15 +1,19 @@
 //! Durable data: opening the database, bringing its tables up to date, and the plain tables beside the verifications.
 
 pub mod accounts;
+pub mod attempt;
 pub mod backup;
 pub mod client;
 pub mod database;
 pub mod foreign_table;
 pub mod import;
 pub mod kept;
+pub mod rate_limit;
 pub mod refresh_token;
+pub mod service;
 pub mod signing_key;
 pub mod transfer;
+pub mod twilio;
 
 use std::path::Path;
 use std::time::Duration;

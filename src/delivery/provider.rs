@@ -18,7 +18,7 @@ use crate::delivery::http::Http;
 use crate::delivery::message::{Envelope, Message};
 use crate::delivery::receipt::{Answer, ReceiptError, ReceiptRequest};
 use crate::secret::Code;
-use crate::verification::courier::{ProviderLimits, ProviderVerdict};
+use crate::verification::courier::{Objection, ProviderLimits, ProviderVerdict};
 use crate::verification::destination::Country;
 use crate::verification::model::Channel;
 
@@ -118,6 +118,8 @@ pub struct SendError {
     pub retry_after: Option<Duration>,
     /// It tells of this message or its country, and nothing of the provider's health: others may pass.
     pub about_message: bool,
+    /// The destination's owner or carrier wants no messages.
+    pub barred: bool,
 }
 
 /// What may be done about a failure.
@@ -145,7 +147,21 @@ impl Fault {
 impl SendError {
     /// The destination is the problem.
     pub fn rejected(cause: impl Into<String>) -> SendError {
-        SendError { fault: Fault::Rejected, cause: cause.into(), code: None, retry_after: None, about_message: false }
+        SendError { fault: Fault::Rejected, cause: cause.into(), code: None, retry_after: None, about_message: false, barred: false }
+    }
+
+    /// The destination's owner or carrier wants no messages.
+    pub fn barred(cause: impl Into<String>) -> SendError {
+        SendError { barred: true, ..SendError::rejected(cause) }
+    }
+
+    /// What it says against the destination, if that is the problem.
+    pub fn objection(&self) -> Option<Objection> {
+        match self.fault {
+            Fault::Rejected if self.barred => Some(Objection::Barred),
+            Fault::Rejected => Some(Objection::CannotReceive),
+            Fault::Unavailable | Fault::Uncertain => None,
+        }
     }
 
     /// Certainly not sent.

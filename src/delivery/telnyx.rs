@@ -197,7 +197,7 @@ fn refusal(response: &Response) -> SendError {
         10001 | 10002 | 40310 if at != Some("/from") => SendError::rejected("the number is not valid"),
         10016 if at == Some("/to") => SendError::rejected("the number is not valid"),
         // The same code says that the sender belongs to no profile.
-        40300 if stopped => SendError::rejected("the person opted out"),
+        40300 if stopped => SendError::barred("the person opted out"),
         40301 | 40319 => SendError::rejected("the number cannot receive it"),
         10009 | 10010 | 20001..=20008 => SendError::unavailable("its key was refused"),
         20012..=20017 | 40311..=40314 => SendError::unavailable("its account may not send"),

@@ -1,5 +1,5 @@
 //! The words of messages, by service, channel and locale. Templates are the operator's or ours; nothing that a request says
-//! adds text or links (OTP-11): what a template may use is the code, the brand, the minutes, and in a mail the link.
+//! adds text or links (OTP-11), unless the operator lets the service's callers word its text messages: what a template may use is the code, the brand, the minutes, and in a mail the link.
 //!
 //! The language counts first: the exact locale, its language, the service's locale, its language, English; and in each of
 //! them the operator's own words before the shipped ones.
@@ -19,6 +19,7 @@ use crate::verification::VerificationId;
 use crate::verification::model::Channel;
 use crate::verification::policy::Policy;
 use crate::verification::request;
+use crate::verification::wording::Wording;
 
 /// Longest subject of a mail, in characters: a header line holds it.
 const SUBJECT_MAX_CHARS: usize = 200;
@@ -91,11 +92,22 @@ impl Renderer {
 
     /// The finished message.
     pub fn render(&self, envelope: Envelope, code: Code, policy: &Policy) -> Result<Message, minijinja::Error> {
+        self.worded(envelope, code, policy, None)
+    }
+
+    /// The same, in the caller's words where the service allows them and it is a text message.
+    pub fn worded(&self, envelope: Envelope, code: Code, policy: &Policy, wording: Option<&Wording>) -> Result<Message, minijinja::Error> {
         let minutes = (envelope.expires_at.0 - envelope.now.0).max(0) as u64;
         let values = Values { code: code.expose(), brand: &policy.brand, minutes: minutes.div_ceil(60_000) };
         let (mut mail, mut speech) = (None, None);
         let body = match envelope.channel {
-            Channel::Sms => format!("{}{}", self.sms(&envelope.locale, policy, &values)?, last_line(policy, code.expose())),
+            Channel::Sms => {
+                let text = match wording {
+                    Some(wording) => wording.with(&code),
+                    None => self.sms(&envelope.locale, policy, &values)?,
+                };
+                format!("{text}{}", last_line(policy, code.expose()))
+            }
             Channel::Whatsapp => self.sms(&envelope.locale, policy, &values)?,
             Channel::Call => {
                 let spoken = self.speech(&envelope.locale, policy, &values)?;

@@ -255,17 +255,18 @@ pub fn refusal(response: &Response) -> SendError {
     let Some(code) = refused.code else { return response.unexpected() };
     let error = match code {
         _ if refused.blames_another_parameter() => SendError::unavailable("it refused a setting of ours"),
-        // The destination: no number, not reachable by text, opted out, a landline.
-        21211 | 21214 | 21217 | 21219 | 21401 | 21421 | 21610 | 21614 | 21635 | 60200 | 60205 => {
+        // The destination: no number, not reachable by text, a landline.
+        21211 | 21214 | 21217 | 21219 | 21401 | 21421 | 21614 | 21635 | 60200 | 60205 => {
             SendError::rejected("the number cannot receive it")
         }
+        21610 => SendError::barred("the person opted out"),
         60202 | 60203 | 60212 => SendError::rejected("too many codes to this number"),
         21408 | 60605 => SendError::unavailable("its account may not send to this country").about_message(),
         60217 | 60223 => SendError::unavailable("its service does not have this channel switched on"),
         20003 | 20005 | 20403 | 20008 => SendError::unavailable("its account or key was refused"),
         20429 | 21611 | 30001 | 30022 | 60624 | 60728 => SendError::unavailable("it is too busy"),
         20500 | 20503 => SendError::unavailable("it is down"),
-        60410 | 60412 | 60413 => SendError::rejected("its fraud guard blocks this number for now"),
+        60410 | 60412 | 60413 => SendError::barred("its fraud guard blocks this number for now"),
         _ if response.status.is_client_error() => SendError::unavailable("it refused the request"),
         _ => return response.unexpected().code(code),
     };

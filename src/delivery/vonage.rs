@@ -179,7 +179,7 @@ fn refusal(part: &Part) -> SendError {
         }
         "3" if text.contains("to address") || text.contains("to param") => SendError::rejected("the number is not valid"),
         "6" => SendError::rejected("no route to this number"),
-        "7" | "33" => SendError::rejected("the number is barred or gone"),
+        "7" | "33" => SendError::barred("the number is barred or gone"),
         "2" | "3" | "12" | "14" | "23" | "32" => SendError::unavailable("it refused the request"),
         "4" => SendError::unavailable("its key or secret was refused"),
         "8" | "10" | "11" => SendError::unavailable("its account may not send"),

@@ -14,7 +14,7 @@ use crate::delivery::lanes::{Job, Lanes, Tools};
 use crate::delivery::message::Envelope;
 use crate::delivery::provider::{Family, Provider, SendError};
 use crate::delivery::receipt::MessageNumber;
-use crate::verification::courier::Parcel;
+use crate::verification::courier::{Objection, Parcel};
 use crate::verification::model::{Delivery, Status, Verification};
 use crate::verification::policy::worth_sending;
 use crate::verification::store::{Delivered, StoreError, Undelivered};
@@ -39,7 +39,8 @@ const SUPERSEDED_AFTER: Duration = Duration::from_secs(1);
 struct Report {
     service: Arc<str>,
     delivered: Delivered,
-    noted: Option<oneshot::Sender<()>>,
+    objection: Option<Objection>,
+    noted: Option<oneshot::Sender<Option<Objection>>>,
 }
 
 /// One task for each provider: its messages take turns, and one that waits for the provider lets the others go on. What
@@ -77,7 +78,7 @@ async fn report(mut reported: mpsc::Receiver<Report>, tools: Arc<Tools>) {
                 failed.push((report.service, report.delivered.id));
             }
             delivered.push(report.delivered);
-            noted.extend(report.noted);
+            noted.extend(report.noted.map(|noted| (noted, report.objection)));
         }
         note(&tools, delivered).await;
         if let Some(inbox) = &tools.inbox {
@@ -89,9 +90,9 @@ async fn report(mut reported: mpsc::Receiver<Report>, tools: Arc<Tools>) {
             // Nobody listens while the server stops.
             let _ = tools.failed.send(one);
         }
-        for noted in noted {
+        for (noted, objection) in noted {
             // Whoever waited may be gone.
-            let _ = noted.send(());
+            let _ = noted.send(objection);
         }
     }
 }
@@ -182,7 +183,7 @@ async fn deliver(shared: &Arc<Lanes>, provider: &Provider, health: &Mutex<Health
             let verification = &job.parcel.verification;
             let result = Ok((provider.name.to_string(), reference));
             let delivered = Delivered { id: verification.id, message: verification.sends, result, now };
-            Some(Report { service: Arc::clone(&verification.service), delivered, noted: job.parcel.noted })
+            Some(Report { service: Arc::clone(&verification.service), delivered, objection: None, noted: job.parcel.noted })
         }
         // Who stood still finds all his calls timed out: what others took over meanwhile is not his to give up.
         Err(_) if !tools.lease.owns(job.parcel.verification.queued_by) => None,
@@ -234,7 +235,7 @@ fn failed(provider: &Provider, job: Job, error: &SendError, now: Timestamp) -> R
     let verification = &job.parcel.verification;
     let result = Err(Undelivered { cause: format!("{}: {error}", provider.name), perhaps_sent: job.perhaps_sent });
     let delivered = Delivered { id: verification.id, message: verification.sends, result, now };
-    Report { service: Arc::clone(&verification.service), delivered, noted: job.parcel.noted }
+    Report { service: Arc::clone(&verification.service), delivered, objection: error.objection(), noted: job.parcel.noted }
 }
 
 /// Dev mode shows that it goes to this provider, and what came in between.
@@ -243,11 +244,13 @@ fn show(tools: &Tools, provider: &Provider, job: &Job, trouble: Option<&SendErro
     let envelope = envelope(tools, provider, job);
     let number = MessageNumber { verification: envelope.verification, number: envelope.number };
     let content = match (&job.parcel.code, &provider.family) {
-        (Some(code), Family::Message(_)) => match tools.renderer.render(envelope, code.clone(), &job.parcel.policy) {
-            Ok(message) => Content::Message(Arc::new(message)),
-            // What does not render is reported where it is sent.
-            Err(_) => return,
-        },
+        (Some(code), Family::Message(_)) => {
+            match tools.renderer.worded(envelope, code.clone(), &job.parcel.policy, job.parcel.wording.as_ref()) {
+                Ok(message) => Content::Message(Arc::new(message)),
+                // What does not render is reported where it is sent.
+                Err(_) => return,
+            }
+        }
         _ => Content::Unseen(Box::new(envelope)),
     };
     inbox.handed(content, Arc::clone(&provider.name));
@@ -276,7 +279,7 @@ fn envelope(tools: &Tools, provider: &Provider, job: &Job) -> Envelope {
 
 async fn ask(shared: &Lanes, provider: &Provider, job: &Job) -> Result<String, SendError> {
     let tools = &shared.tools;
-    let Parcel { code, policy, .. } = &job.parcel;
+    let Parcel { code, policy, wording, .. } = &job.parcel;
     let envelope = envelope(tools, provider, job);
     let patience = if job.at + 1 < job.path.len() { tools.patience } else { tools.last_patience };
     let sending = async {
@@ -293,7 +296,7 @@ async fn ask(shared: &Lanes, provider: &Provider, job: &Job) -> Result<String, S
                 if !message_provider.carries(code) {
                     return Err(SendError::unavailable("it cannot carry a code of that length").about_message());
                 }
-                let message = tools.renderer.render(envelope, code.clone(), policy);
+                let message = tools.renderer.worded(envelope, code.clone(), policy, wording.as_ref());
                 let message = Arc::new(
                     message.map_err(|error| SendError::unavailable(format!("the text does not render: {error}")).about_message())?,
                 );

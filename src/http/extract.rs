@@ -12,6 +12,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::app::App;
 use crate::db::client::{Client, Scope};
+use crate::http::client_token;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::verification::VerificationId;
 use crate::verification::request::{self, Caller};
@@ -177,16 +178,18 @@ impl FromRequestParts<Arc<App>> for IdPath {
     }
 }
 
-/// The client whose key came with the request.
+/// The client whose key, or access token, came with the request.
 pub struct Authenticated {
     client: Arc<Client>,
+    /// What the client may do with that.
+    scopes: Vec<Scope>,
     idempotency_key: Option<String>,
 }
 
 impl Authenticated {
     /// The caller, if the key has the scope. `ip` is the end user's address, as the client passed it.
     pub fn caller(self, scope: Scope, ip: Option<IpAddr>) -> Result<Caller, Problem> {
-        if !self.client.scopes.contains(&scope) {
+        if !self.scopes.contains(&scope) {
             return Err(Problem::new(ProblemCode::Forbidden).detail(format!("The key lacks the scope {}.", scope.as_str())));
         }
         Ok(Caller { service: self.client.service.clone(), client: Some(self.client.id), ip, idempotency_key: self.idempotency_key })
@@ -199,10 +202,17 @@ impl FromRequestParts<Arc<App>> for Authenticated {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let key = bearer(&parts.headers)
             .ok_or_else(|| Problem::new(ProblemCode::Unauthorized).detail("Send Authorization: Bearer KEY (countersign client create)."))?;
-        let client = app.keys.client_of(key).await?;
-        let client = client.ok_or_else(|| Problem::new(ProblemCode::Unauthorized).detail("The key is unknown or revoked."))?;
+        let (client, scopes) = match &app.camara {
+            Some(camara) if client_token::is_one(key) => camara.tokens.bearer(key, &app.keys).await?,
+            _ => {
+                let client = app.keys.client_of(key).await?;
+                let client = client.ok_or_else(|| Problem::new(ProblemCode::Unauthorized).detail("The key is unknown or revoked."))?;
+                let scopes = client.scopes.clone();
+                (client, scopes)
+            }
+        };
         let idempotency_key = idempotency_key(&parts.headers)?;
-        Ok(Authenticated { client, idempotency_key })
+        Ok(Authenticated { client, scopes, idempotency_key })
     }
 }
 

@@ -17,6 +17,7 @@ use tower::ServiceExt;
 use crate::app::App;
 use crate::http::page;
 use crate::http::problem::{Problem, ProblemCode};
+use crate::http::twilio;
 use crate::telemetry::RequestLabels;
 
 /// `X-Request-Id` of an answer, and `request_id` of a problem and of log lines.
@@ -45,6 +46,7 @@ pub async fn answer(app: &App, places: &Semaphore, router: Router, request: Requ
     let request_id = request_id(app, request.headers());
     let method = request.method().clone();
     let wants_page = page::is_wanted(request.headers());
+    let twilio_path = app.twilio.as_ref().and_then(|_| Some(request.uri().path()).filter(|path| twilio::owns(path)).map(str::to_owned));
     let mut response = match places.try_acquire() {
         Ok(_place) => guarded(router.oneshot(request), app.request_timeout, &request_id).await,
         Err(_) => {
@@ -56,7 +58,10 @@ pub async fn answer(app: &App, places: &Semaphore, router: Router, request: Requ
         if let Some(cause) = problem.cause() {
             tracing::error!(request_id, cause, status = problem.status().as_u16(), "a request failed");
         }
-        write_problem(&mut response, &problem, &request_id, wants_page);
+        match &twilio_path {
+            Some(path) => twilio::refusal::rewrite(&mut response, &problem, path),
+            None => write_problem(&mut response, &problem, &request_id, wants_page),
+        }
     }
     finish(&mut response, &request_id);
     let route = response.extensions_mut().remove::<MatchedPath>();

@@ -38,12 +38,21 @@ impl Keys {
     /// The client with this very key, if it is not revoked.
     pub async fn client_of(&self, key: &str) -> Result<Option<Arc<Client>>, DataError> {
         let Some(prefix) = prefix_of(key) else { return Ok(None) };
+        self.found(prefix, |keyed| keyed.has_key(key)).await
+    }
+
+    /// The client whose key begins so, if it is not revoked: for who has proven in another way that the client sent them.
+    pub async fn client_with_prefix(&self, prefix: &str) -> Result<Option<Arc<Client>>, DataError> {
+        self.found(prefix, |_| true).await
+    }
+
+    async fn found(&self, prefix: &str, is_it: impl Fn(&KeyedClient) -> bool) -> Result<Option<Arc<Client>>, DataError> {
         let now = self.clock.now();
         let entry = match self.remembered(prefix, now) {
             (Some(entry), true) => entry,
             (earlier, _) => self.look_up(prefix, earlier.and_then(|entry| entry.noted_at), now).await?,
         };
-        let Some(keyed) = entry.found.filter(|keyed| keyed.has_key(key)) else { return Ok(None) };
+        let Some(keyed) = entry.found.filter(|keyed| is_it(keyed)) else { return Ok(None) };
         if entry.noted_at.is_none_or(|noted| now >= noted + USE_NOTED_EVERY) {
             self.note_use(prefix, &keyed, now);
         }

@@ -1,15 +1,18 @@
 //! The faces of the server. They translate words and status codes, call the engine, and never decide.
 //!
 //! [`server`] accepts connections, [`frame`] is around every handler, [`problem`] is every failure; [`v1`] is the native
-//! API, [`login`] what people sign in with, [`tutorial`] the well-known tutorials' routes, [`dev`] the inbox, [`web_app`] an app of the operator's own, [`not_me`] the
+//! API, [`camara`] and [`oauth`] a standard's, [`login`] what people sign in with, [`tutorial`] the well-known tutorials' routes, [`twilio`] Twilio Verify's API, [`dev`] the inbox, [`web_app`] an app of the operator's own, [`not_me`] the
 //! page behind a mail's link, [`operation`] health and metrics.
 
+pub mod camara;
+pub mod client_token;
 pub mod dev;
 pub mod extract;
 pub mod frame;
 pub mod keys;
 pub mod login;
 pub mod not_me;
+pub mod oauth;
 pub mod openapi;
 pub mod operation;
 pub mod page;
@@ -17,6 +20,7 @@ pub mod problem;
 pub mod server;
 pub mod tls;
 pub mod tutorial;
+pub mod twilio;
 pub mod v1;
 pub mod web_app;
 pub mod webhooks;
@@ -45,6 +49,12 @@ pub fn public(app: &Arc<App>) -> Router {
     }
     if app.tutorial_api {
         router = router.merge(tutorial::router(app.accounts.is_some()));
+    }
+    if app.twilio.is_some() {
+        router = router.merge(twilio::router());
+    }
+    if let Some(camara) = &app.camara {
+        router = router.merge(camara::router(app, &camara.versions)).merge(oauth::router());
     }
     if app.inbox.is_some() {
         router = router.merge(dev::router());

@@ -30,6 +30,7 @@ pub fn frame() -> OpenApi {
             (name = "Verifications", description = "One code, from start to its end."),
             (name = "Sign-in", description = "People, from their registration to their session. In production: `[accounts] enabled`."),
             (name = "Account", description = "What people who are signed in do with their account."),
+            (name = "Accounts", description = "What operators do with people's accounts."),
             (name = "Operation", description = "For whoever helps people who are stuck."),
         ),
     )]
@@ -37,7 +38,10 @@ pub fn frame() -> OpenApi {
 
     let mut openapi = Frame::openapi();
     let mut scheme = Http::new(HttpAuthScheme::Bearer);
-    scheme.description = Some("A client's key (`csk_…`), from `countersign client create`.".into());
+    scheme.description = Some(
+        "A client's key (`csk_…`), from `countersign client create`; or an access token that `POST /oauth2/token` gave for it, where that is switched on."
+            .into(),
+    );
     let components = openapi.components.get_or_insert_default();
     components.add_security_scheme("client_key", SecurityScheme::Http(scheme));
     let mut scheme = Http::new(HttpAuthScheme::Bearer);

@@ -198,6 +198,11 @@ impl Problem {
         Problem { cause: Some(cause.to_string()), ..Problem::new(ProblemCode::Internal) }
     }
 
+    /// Its code.
+    pub fn code(&self) -> ProblemCode {
+        self.code
+    }
+
     /// Its status.
     pub fn status(&self) -> StatusCode {
         self.code.parts().1

@@ -10,6 +10,7 @@ use crate::secret::Code;
 use crate::verification::destination::Country;
 use crate::verification::model::{Channel, Verification};
 use crate::verification::policy::Policy;
+use crate::verification::wording::Wording;
 
 /// A message to send.
 pub struct Parcel {
@@ -19,8 +20,20 @@ pub struct Parcel {
     pub code: Option<Code>,
     /// The rules of its service: brand, texts, life.
     pub policy: Arc<Policy>,
-    /// Hears once the store knows what became of the message.
-    pub noted: Option<oneshot::Sender<()>>,
+    /// The caller's own words for this message. They are kept nowhere else: what a restart or another channel sends again has the
+    /// service's words.
+    pub wording: Option<Wording>,
+    /// Hears once the store knows what became of the message; what a provider has against the number, if that is why.
+    pub noted: Option<oneshot::Sender<Option<Objection>>>,
+}
+
+/// What a provider has against a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Objection {
+    /// It cannot receive such messages.
+    CannotReceive,
+    /// Its owner or its carrier wants none.
+    Barred,
 }
 
 /// Who makes the codes that travel a route.

@@ -11,6 +11,8 @@ use email_address::{EmailAddress, Options};
 use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, PhoneNumberType, Region};
 use sha2::{Digest, Sha256};
 
+use crate::verification::request::InvalidKind;
+
 /// Longest input that is looked at: an address may have 254 characters (RFC 5321, 4.5.3.1.3 less the brackets).
 pub const DESTINATION_MAX_CHARS: usize = 254;
 
@@ -72,6 +74,17 @@ pub enum DestinationError {
     /// Not a single plain address.
     #[error("is not a valid mail address (one plain address: no name, list, quotes, comment or IP address)")]
     InvalidEmail,
+}
+
+impl DestinationError {
+    /// What kind of rule it breaks.
+    pub fn kind(&self) -> InvalidKind {
+        match self {
+            DestinationError::InvalidNumber => InvalidKind::NoSuchNumber,
+            DestinationError::RefusedRange(_) => InvalidKind::RefusedNumber,
+            _ => InvalidKind::Form,
+        }
+    }
 }
 
 impl Destination {

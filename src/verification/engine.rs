@@ -14,18 +14,21 @@ use tokio::sync::oneshot;
 use crate::clock::{Clock, Timestamp};
 use crate::secret::{Code, Entropy, Pepper, Peppers, Tag};
 use crate::telemetry::Metrics;
-use crate::verification::courier::{CodeMaker, Courier, Parcel, ProviderVerdict, QueueFull};
+use crate::verification::courier::{CodeMaker, Courier, Objection, Parcel, ProviderVerdict, QueueFull};
 use crate::verification::destination::{Country, Destination};
 use crate::verification::lease::Lease;
 use crate::verification::limit::{LimitName, Limited, SendRule};
 use crate::verification::model::{Channel, CodeBy, Delivery, Event, EventKind, Status, Verification, VerificationId, failures_key};
-use crate::verification::policy::{DEFAULT_SERVICE, Policy};
+use crate::verification::newest::Turns;
+use crate::verification::policies::Policies;
+use crate::verification::policy::Policy;
 use crate::verification::prepare::{ip_key, rate};
 use crate::verification::request::{self, Caller, InvalidField, StartRequest, Which};
 use crate::verification::store::{
     Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Receipt, ReceiptState, Sending, Snapshot, Store,
     StoreError, Target, Undelivered,
 };
+use crate::verification::wording::{self, Wording};
 
 /// What the timeline says of a verification that its receiver called off.
 const DISOWNED: &str = "by the link in the message: not asked for";
@@ -39,7 +42,7 @@ pub struct Engine {
     /// Who takes messages away.
     pub courier: Arc<dyn Courier>,
     /// The rules by service.
-    pub policies: HashMap<Arc<str>, Arc<Policy>>,
+    pub policies: Policies,
     /// Messages to one destination from all services.
     pub destination_all_services: Arc<SendRule>,
     /// Server keys.
@@ -52,6 +55,8 @@ pub struct Engine {
     pub test_destinations: HashMap<String, Code>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Of starts that end the codes before them.
+    pub turns: Turns,
     /// Longest wait for a provider's answer, where the caller wants to wait for it. Shorter than a request may take.
     pub wait_max: Duration,
 }
@@ -96,14 +101,23 @@ impl Engine {
     /// Sends a code to a destination. With `wait`, answers once it is known what became of the message, or after
     /// [`Engine::wait_max`]; otherwise at once.
     pub async fn start(&self, caller: &Caller, request: StartRequest, wait: bool) -> Result<Started, StoreError> {
-        let policy = self.policy(&caller.service);
+        let policy = self.policies.current(&caller.service).await?;
+        let policy = match policy.worded(request.extras.brand.as_deref(), request.extras.app_hash.as_deref()) {
+            Ok(policy) => policy,
+            Err(invalid) => return Ok(Started::Invalid(invalid)),
+        };
         let now = self.clock.now();
+        let wording = match wording::allowed(&policy, request.wording.as_deref()) {
+            Err(invalid) => return Ok(Started::Invalid(invalid)),
+            Ok(wording) => wording,
+        };
+        let supersedes = request.supersedes;
         match self.prepare(&policy, caller, request, now) {
             Err(invalid) => Ok(Started::Invalid(invalid)),
             Ok((start, code)) => {
                 let id = start.verification.id;
-                let sending = self.store.start(start).await?;
-                self.sending(sending, id, code, &policy, wait).await
+                let sending = if supersedes { self.start_newest(caller, start).await? } else { self.store.start(start).await? };
+                self.sending(sending, id, code, wording, &policy, wait).await
             }
         }
     }
@@ -117,7 +131,7 @@ impl Engine {
         own_code: Option<Code>,
         wait: bool,
     ) -> Result<Started, StoreError> {
-        let policy = self.policy(&caller.service);
+        let policy = self.policies.current(&caller.service).await?;
         // Somebody may be quicker between the read and the guarded write: then read again. Each round loses to a
         // transition that passed, and a destination gets few of those, so this ends.
         for _ in 0..8 {
@@ -127,7 +141,7 @@ impl Engine {
                 Err(invalid) => return Ok(Started::Invalid(invalid)),
                 Ok((resend, code)) => match self.store.resend(resend).await? {
                     Sending::Moved => {}
-                    sending => return self.sending(sending, id, code, &policy, wait).await,
+                    sending => return self.sending(sending, id, code, None, &policy, wait).await,
                 },
             }
         }
@@ -136,11 +150,16 @@ impl Engine {
 
     /// Judges a code: count first, compare in constant time, then approve exactly once.
     pub async fn check(&self, caller: &Caller, which: Which, code: &Code) -> Result<Verdict, StoreError> {
-        let policy = self.policy(&caller.service);
+        self.check_counting(caller, which, code).await.map(|(verdict, _)| verdict)
+    }
+
+    /// The same, and whether this very check was counted: the last one that is looks like those after it, which are not.
+    pub async fn check_counting(&self, caller: &Caller, which: Which, code: &Code) -> Result<(Verdict, bool), StoreError> {
+        let policy = self.policies.current(&caller.service).await?;
         let now = self.clock.now();
         let target = match self.target(&policy, which) {
             Ok(target) => target,
-            Err(invalid) => return Ok(Verdict::Invalid(invalid)),
+            Err(invalid) => return Ok((Verdict::Invalid(invalid), false)),
         };
         let idempotency = self.claim(caller, "check", |digest| {
             match &target {
@@ -165,7 +184,9 @@ impl Engine {
             origin: caller.origin(),
             now,
         };
-        let verdict = match self.store.attempt(attempt).await? {
+        let outcome = self.store.attempt(attempt).await?;
+        let counted = matches!(outcome, AttemptOutcome::Judge(_));
+        let verdict = match outcome {
             AttemptOutcome::Judge(verification) => match self.judge(caller, *verification, code, idempotency, now).await? {
                 Some(checked) => Verdict::Judged(checked),
                 None => Verdict::NotJudged,
@@ -184,8 +205,18 @@ impl Engine {
             AttemptOutcome::InFlight => Verdict::IdempotencyKeyInFlight,
             AttemptOutcome::KeyReused => Verdict::IdempotencyKeyReused,
         };
-        self.metrics.checked(&caller.service, &verdict);
-        Ok(verdict)
+        self.metrics.checked(self.policies.label(&caller.service), &verdict);
+        Ok((verdict, counted))
+    }
+
+    /// Judges what somebody typed, where that need not be a code. What can be none matches nothing and is not counted, and its
+    /// answer tells no more than where the verification stands.
+    pub async fn check_text(&self, caller: &Caller, id: VerificationId, purpose: &'static str, text: &str) -> Result<Verdict, StoreError> {
+        if let Ok(code) = Code::parse(text) {
+            return self.check(caller, Which::IdFor { id, purpose }, &code).await;
+        }
+        let found = self.store.get(&caller.service, id).await?.filter(|(verification, _)| *verification.purpose == *purpose);
+        Ok(found.map_or(Verdict::NotFound, |(verification, _)| Verdict::Judged(standing(&verification, self.clock.now()))))
     }
 
     /// Calls a pending verification off. The snapshot tells where it stands then.
@@ -201,7 +232,12 @@ impl Engine {
         self.call_off(caller, id, Some(DISOWNED)).await
     }
 
-    async fn call_off(&self, caller: &Caller, id: VerificationId, detail: Option<&'static str>) -> Result<CancelOutcome, StoreError> {
+    pub(super) async fn call_off(
+        &self,
+        caller: &Caller,
+        id: VerificationId,
+        detail: Option<&'static str>,
+    ) -> Result<CancelOutcome, StoreError> {
         let outcome = self.store.cancel(&caller.service, id, caller.origin(), detail, self.clock.now()).await?;
         if let CancelOutcome::Canceled(verification) = &outcome
             && verification.code_by == CodeBy::Provider
@@ -213,7 +249,7 @@ impl Engine {
 
     /// One verification of a service.
     pub async fn get(&self, service: &str, id: VerificationId) -> Result<Option<(Verification, Snapshot)>, StoreError> {
-        let policy = self.policy(service);
+        let policy = self.policies.current(service).await?;
         let found = self.store.get(service, id).await?;
         Ok(found.map(|(verification, bucket)| {
             let snapshot = Snapshot::of(&verification, &bucket, &policy.sends, self.clock.now());
@@ -234,7 +270,7 @@ impl Engine {
         before: Option<VerificationId>,
         limit: usize,
     ) -> Result<Result<Vec<Snapshot>, InvalidField>, StoreError> {
-        let policy = self.policy(service);
+        let policy = self.policies.current(service).await?;
         let destination = match self.destination(&policy, to) {
             Ok(destination) => destination,
             Err(invalid) => return Ok(Err(invalid)),
@@ -246,7 +282,8 @@ impl Engine {
 
     /// Forgives the wrong codes of a destination, or of a subject: the "rebind" after the hard cap.
     pub async fn release(&self, caller: &Caller, to: &str, subject: Option<String>) -> Result<Result<bool, InvalidField>, StoreError> {
-        let destination = self.destination(&self.policy(&caller.service), to);
+        let policy = self.policies.current(&caller.service).await?;
+        let destination = self.destination(&policy, to);
         let (destination, subject) = match destination.and_then(|destination| Ok((destination, request::subject(subject)?))) {
             Ok(found) => found,
             Err(invalid) => return Ok(Err(invalid)),
@@ -273,7 +310,7 @@ impl Engine {
         let left = self.store.undelivered(now).await?;
         let count = left.len();
         for verification in left {
-            let policy = self.policy(&verification.service);
+            let policy = self.policies.current(&verification.service).await?;
             if self.courier.code_maker(verification.channel, verification.destination.country()).is_none() {
                 self.give_up(&verification, "no configured provider serves it any more").await;
                 continue;
@@ -282,7 +319,7 @@ impl Engine {
                 None if verification.code_by != CodeBy::Provider => {
                     self.give_up(&verification, "the caller's own code was lost in a restart").await;
                 }
-                code => self.dispatch(verification, code, &policy, None).await,
+                code => self.dispatch(verification, code, None, &policy, None).await,
             }
         }
         Ok(count)
@@ -316,7 +353,11 @@ impl Engine {
 
     /// The next channel after the one that failed, with the same code. A code that cannot be made again stays where it is.
     async fn fall_back(&self, verification: Verification) {
-        let policy = self.policy(&verification.service);
+        // A database that does not answer: what is known here will do for a message that is under way.
+        let policy = match self.policies.current(&verification.service).await {
+            Ok(policy) => policy,
+            Err(_) => self.policy(&verification.service),
+        };
         let now = self.clock.now();
         let next = policy.channel_after(verification.channel).filter(|&channel| {
             let maker = self.courier.code_maker(channel, verification.destination.country());
@@ -327,7 +368,7 @@ impl Engine {
         match self.store.resend(self.prepare_fallback(&policy, &verification, channel, now)).await {
             Ok(Sending::Queued(verification, _)) => {
                 tracing::info!(verification = %id, %failed, next = %channel, "the message goes on another channel");
-                self.dispatch(*verification, Some(code), &policy, None).await;
+                self.dispatch(*verification, Some(code), None, &policy, None).await;
             }
             // Ended, limited, or sent again by the caller in the meantime: nothing to do.
             Ok(_) => {}
@@ -342,14 +383,12 @@ impl Engine {
             let country = if trimmed.contains('@') { None } else { Country::parse("ZZ") };
             return Ok(Destination::from_canonical(trimmed.to_owned(), country));
         }
-        Destination::parse(input, policy.default_region).map_err(|error| InvalidField::new("to", error.to_string()))
+        Destination::parse(input, policy.default_region).map_err(|error| InvalidField::new("to", error.to_string()).kind(error.kind()))
     }
 
-    /// The rules of a service. Clients are bound to a configured one; were it removed since, the default's rules hold.
+    /// The rules of a service as far as they are known here: those of configured services always are.
     pub fn policy(&self, service: &str) -> Arc<Policy> {
-        let policy = self.policies.get(service).or_else(|| self.policies.get(DEFAULT_SERVICE));
-        #[expect(clippy::expect_used, reason = "the configuration always has the default service")]
-        Arc::clone(policy.expect("the default service"))
+        self.policies.known(service)
     }
 
     /// Hands what was queued to the courier. `code` is that of verification `id`.
@@ -358,6 +397,7 @@ impl Engine {
         sending: Sending,
         id: VerificationId,
         code: Option<Code>,
+        wording: Option<Wording>,
         policy: &Arc<Policy>,
         wait: bool,
     ) -> Result<Started, StoreError> {
@@ -370,7 +410,7 @@ impl Engine {
                 if code.is_none() && verification.code_by != CodeBy::Provider {
                     self.give_up(&verification, "its code was made under a pepper that is gone").await;
                 } else {
-                    self.dispatch(*verification, code, policy, noted).await;
+                    self.dispatch(*verification, code, wording, policy, noted).await;
                 }
                 Started::Sending(self.awaited(&service, id, hears).await?.unwrap_or(snapshot))
             }
@@ -380,7 +420,7 @@ impl Engine {
             Sending::NotFound | Sending::Moved => Started::NotFound,
             Sending::Ended(status) => Started::Ended(status),
         };
-        self.metrics.started(&policy.service, &started);
+        self.metrics.started(self.policies.label(&policy.service), &started);
         Ok(started)
     }
 
@@ -389,16 +429,24 @@ impl Engine {
         &self,
         service: &str,
         id: VerificationId,
-        hears: Option<oneshot::Receiver<()>>,
+        hears: Option<oneshot::Receiver<Option<Objection>>>,
     ) -> Result<Option<Snapshot>, StoreError> {
         let Some(hears) = hears else { return Ok(None) };
         // An error means that the message was given up, which is noted as well.
-        let _ = tokio::time::timeout(self.wait_max, hears).await;
-        Ok(self.get(service, id).await?.map(|(_, snapshot)| snapshot))
+        let heard = tokio::time::timeout(self.wait_max, hears).await;
+        let objection = heard.ok().and_then(Result::ok).flatten();
+        Ok(self.get(service, id).await?.map(|(_, snapshot)| Snapshot { objection, ..snapshot }))
     }
 
-    async fn dispatch(&self, verification: Verification, code: Option<Code>, policy: &Arc<Policy>, noted: Option<oneshot::Sender<()>>) {
-        let parcel = Parcel { verification, code, policy: Arc::clone(policy), noted };
+    async fn dispatch(
+        &self,
+        verification: Verification,
+        code: Option<Code>,
+        wording: Option<Wording>,
+        policy: &Arc<Policy>,
+        noted: Option<oneshot::Sender<Option<Objection>>>,
+    ) {
+        let parcel = Parcel { verification, code, policy: Arc::clone(policy), wording, noted };
         if let Err(QueueFull(parcel)) = self.courier.dispatch(parcel) {
             self.give_up(&parcel.verification, "too many messages are waiting").await;
         }

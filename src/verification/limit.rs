@@ -36,6 +36,8 @@ pub enum LimitName {
     Service,
     /// Messages of one service to one country.
     Country,
+    /// Starts for one value of a limit that the service's caller has made.
+    Own,
     /// Sign-ins begun from one end user's address.
     IpSignIns,
     /// Wrong passwords of one account from one address or browser.
@@ -57,6 +59,7 @@ impl LimitName {
             LimitName::IpChecks => "ip_checks",
             LimitName::Service => "service",
             LimitName::Country => "country",
+            LimitName::Own => "own",
             LimitName::IpSignIns => "ip_sign_ins",
             LimitName::SignInFailures => "sign_in_failures",
             LimitName::AccountFailures => "account_failures",

@@ -19,12 +19,17 @@ pub mod engine;
 pub mod lease;
 pub mod limit;
 pub mod model;
+pub mod newest;
+pub mod policies;
 pub mod policy;
 pub mod prepare;
 pub mod request;
+pub mod service;
 pub mod sharded;
 pub mod store;
 pub mod template;
+pub mod vouch;
+pub mod wording;
 
 pub use destination::Destination;
 pub use engine::Engine;

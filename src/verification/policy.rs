@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::verification::destination::Country;
 use crate::verification::limit::{FailureRule, Quota, SendRule};
 use crate::verification::model::Channel;
+use crate::verification::request::InvalidField;
 use crate::verification::template::Templates;
 
 /// The service that always exists: public routes act in it.
@@ -47,6 +48,10 @@ pub struct Policy {
     pub rearm: bool,
     /// The caller may choose the code.
     pub custom_code: bool,
+    /// The caller may choose what people read as the brand of one message.
+    pub custom_brand: bool,
+    /// The caller may word text messages (OTP-11).
+    pub caller_wording: bool,
     /// Countries that may be sent to; `None`: every one.
     pub countries: Option<Vec<Country>>,
     /// Region of numbers without a country code.
@@ -124,6 +129,26 @@ impl Policy {
         Ok(self)
     }
 
+    /// These rules with other words for one message: its brand, and the app's hash in its last line.
+    pub fn worded(self: &Arc<Policy>, brand: Option<&str>, app_hash: Option<&str>) -> Result<Arc<Policy>, InvalidField> {
+        if brand.is_none() && app_hash.is_none() {
+            return Ok(Arc::clone(self));
+        }
+        let mut policy = Policy::clone(self);
+        if let Some(brand) = brand {
+            if !self.custom_brand {
+                return Err(InvalidField::new("brand", "must not be given: this service has one of its own"));
+            }
+            policy.brand = checked_brand(brand).map_err(|rule| InvalidField::new("brand", rule))?.into();
+        }
+        if let Some(hash) = app_hash {
+            policy.android_app_hash = Some(checked_app_hash(hash).map_err(|rule| InvalidField::new("app_hash", rule))?.to_owned());
+            // Each of them has to be the last line.
+            policy.origin = None;
+        }
+        Ok(Arc::new(policy))
+    }
+
     /// Life of a code on that channel.
     pub fn life(&self, channel: Channel) -> Duration {
         self.code_life.get(channel.as_str()).copied().unwrap_or(5 * MINUTE)
@@ -153,6 +178,26 @@ impl Policy {
             (Some(allowed), Some(country)) => allowed.contains(&country),
             _ => true,
         }
+    }
+}
+
+/// What people read in the message.
+pub fn checked_brand(brand: &str) -> Result<&str, &'static str> {
+    let brand = brand.trim();
+    if (1..=60).contains(&brand.chars().count()) && !brand.chars().any(char::is_control) {
+        Ok(brand)
+    } else {
+        Err("must have 1 to 60 characters on one line")
+    }
+}
+
+/// The hash of an Android app, as the last line of an SMS.
+pub fn checked_app_hash(hash: &str) -> Result<&str, &'static str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+/".contains(&byte);
+    if hash.len() == 11 && hash.bytes().all(plain) {
+        Ok(hash)
+    } else {
+        Err("must be the 11 characters (A-Z, a-z, 0-9, '+', '/') that Android's AppSignatureHelper prints for your app")
     }
 }
 

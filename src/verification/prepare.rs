@@ -13,7 +13,7 @@ use crate::verification::engine::{Engine, derive};
 use crate::verification::limit::{LimitName, Rule, Take};
 use crate::verification::model::{Channel, CodeBy, Delivery, Origin, Status, Verification, VerificationId, failures_key, sends_key};
 use crate::verification::policy::{LIFE_MAX, Policy, worth_sending};
-use crate::verification::request::{self, Caller, InvalidField, StartRequest, Which};
+use crate::verification::request::{self, Caller, InvalidField, InvalidKind, StartRequest, Which};
 use crate::verification::store::{IdempotencyClaim, Resend, Start, Target};
 
 impl Engine {
@@ -27,7 +27,7 @@ impl Engine {
         let destination = self.destination(policy, &request.to)?;
         let is_test = self.test_destinations.get(destination.canonical());
         if is_test.is_none() && !policy.allows(destination.country()) {
-            return Err(InvalidField::new("to", "is in a country that this service does not send to"));
+            return Err(InvalidField::new("to", "is in a country that this service does not send to").kind(InvalidKind::NotServed));
         }
         let (channel, maker) = self.channel(&destination, request.channel)?;
         let purpose = request::purpose(request.purpose)?;
@@ -47,6 +47,9 @@ impl Engine {
             for (name, value) in &metadata {
                 digest(name.as_bytes());
                 digest(value.as_bytes());
+            }
+            if let Some(wording) = &request.wording {
+                digest(wording.as_bytes());
             }
         });
         let mut verification = Box::new(Verification {
@@ -91,7 +94,8 @@ impl Engine {
                 Some(code)
             }
         };
-        let takes = self.send_limits(policy, caller, &verification);
+        let mut takes = self.send_limits(policy, caller, &verification);
+        takes.extend(request.extras.own_limits.iter().map(|limit| limit.take(&caller.service)));
         let sends = Arc::clone(&policy.sends);
         Ok((Start { verification, takes, sends, rearm, idempotency, origin: caller.origin(), now }, code))
     }
@@ -226,7 +230,7 @@ impl Engine {
         }
         match self.courier.code_maker(channel, destination.country()) {
             Some(maker) => Ok((channel, maker)),
-            None => Err(InvalidField::new("channel", "has no configured provider for this destination")),
+            None => Err(InvalidField::new("channel", "has no configured provider for this destination").kind(InvalidKind::NotServed)),
         }
     }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::secret::Code;
+use crate::verification::limit::{LimitName, Quota, Rule, SendRule, Take};
 use crate::verification::model::{Channel, Metadata, Origin, VerificationId};
+use crate::verification::policy::WINDOW_COUNT_MAX;
 
 /// The purpose of a verification whose caller names none.
 pub const PURPOSE_DEFAULT: &str = "default";
@@ -19,12 +21,33 @@ pub struct InvalidField {
     pub field: &'static str,
     /// The rule.
     pub rule: String,
+    /// What kind of rule it is, for faces that tell kinds apart.
+    pub kind: InvalidKind,
+}
+
+/// What kind of rule a field breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InvalidKind {
+    /// How it is written.
+    #[default]
+    Form,
+    /// It is written well, and no number of any country's plan.
+    NoSuchNumber,
+    /// A number that codes are never sent to.
+    RefusedNumber,
+    /// A number that the service, or its providers, do not send to.
+    NotServed,
 }
 
 impl InvalidField {
     /// A broken rule.
     pub fn new(field: &'static str, rule: impl Into<String>) -> InvalidField {
-        InvalidField { field, rule: rule.into() }
+        InvalidField { field, rule: rule.into(), kind: InvalidKind::Form }
+    }
+
+    /// Of another kind than its form.
+    pub fn kind(self, kind: InvalidKind) -> InvalidField {
+        InvalidField { kind, ..self }
     }
 }
 
@@ -49,7 +72,7 @@ impl Caller {
 }
 
 /// Send a code.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct StartRequest {
     /// Any spelling of a phone number or a mail address.
     pub to: String,
@@ -65,6 +88,48 @@ pub struct StartRequest {
     pub subject: Option<String>,
     /// The caller's own notes.
     pub metadata: Metadata,
+    /// What few callers ask for.
+    pub extras: Extras,
+    /// The caller's own words for a text message, with `{{code}}` in them; used where the service allows that (OTP-11).
+    pub wording: Option<String>,
+    /// One code at a time: this one ends those before it of the same service, purpose and destination.
+    pub supersedes: bool,
+}
+
+/// What few callers ask for with a start.
+#[derive(Debug, Clone, Default)]
+pub struct Extras {
+    /// The brand of this message, where the service allows it.
+    pub brand: Option<String>,
+    /// The hash of the Android app that waits for this message.
+    pub app_hash: Option<String>,
+    /// Limits of the caller's own, taken from together with ours.
+    pub own_limits: Vec<OwnLimit>,
+}
+
+/// A limit that a caller has made, for one value: so many starts for this session, this device …
+#[derive(Debug, Clone)]
+pub struct OwnLimit {
+    /// Names the limit among those of its service.
+    pub name: String,
+    /// What is limited.
+    pub value: String,
+    /// How often.
+    pub quota: Quota,
+}
+
+impl OwnLimit {
+    /// What a start in that service takes. Exact where a window can hold so many.
+    pub fn take(&self, service: &str) -> Take {
+        let exact = self.quota.count <= WINDOW_COUNT_MAX;
+        let rule = match exact {
+            true => Rule::Windows(Arc::new(SendRule { quotas: vec![self.quota], waits: Vec::new() })),
+            false => Rule::Rate(self.quota),
+        };
+        // The two kinds of rule read a bucket's numbers differently: neither may find the other's.
+        let parts = [service.as_bytes(), self.name.as_bytes(), self.value.as_bytes(), &[u8::from(exact)]];
+        Take { key: LimitName::Own.key(&parts), name: LimitName::Own, rule }
+    }
 }
 
 /// Which verification is meant.

@@ -231,6 +231,16 @@ impl TestApp {
         rows.iter().flat_map(|row| (0..row.len()).map(move |index| value(row, index) + "|")).collect()
     }
 
+    /// How many rows a table of accounts has.
+    pub fn count(&self, table: &str) -> usize {
+        let count: i64 = aside(async || {
+            let mut connection = own_database::connect(&self.database_url()).await;
+            let row = sqlx::query(AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"))).fetch_one(&mut connection).await;
+            row.expect("a table").get(0)
+        });
+        usize::try_from(count).expect("a number")
+    }
+
     /// Changes the tables of accounts behind the server's back.
     pub fn meddle(&self, sql: &str) {
         aside(async || own_database::tell(&self.database_url(), sql.to_owned()).await);

@@ -91,7 +91,7 @@ async fn issue(database: &Database, settings: TokenSettings, now: Timestamp) -> 
         agent: String::new(),
     };
     let subject = Subject { account: &account, session: &session, email: None, phone: None };
-    tokens.issue(&subject, now).await.expect("a token").token.expose().clone()
+    tokens.issue(&subject, &tokens.settings().audience, now).await.expect("a token").token.expose().clone()
 }
 
 /// A48, TOK-01, TOK-03, TOK-07: both let in who has a token of ours, by the key that signs and by the next one, and nobody else.

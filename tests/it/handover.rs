@@ -13,7 +13,7 @@ use countersign::delivery::text::Renderer;
 use countersign::dev_provider::fault::Fail;
 use countersign::dev_provider::knobs::Receipts;
 use countersign::secret::Code;
-use countersign::verification::courier::{Courier, Parcel};
+use countersign::verification::courier::{Courier, Objection, Parcel};
 use countersign::verification::model::Channel;
 use serde_json::{Value, json};
 
@@ -302,13 +302,13 @@ impl Faulty {
 }
 
 /// A message of that verification, and who hears when its fate is known.
-async fn parcel(app: &TestApp, started: &Value) -> (Parcel, tokio::sync::oneshot::Receiver<()>) {
+async fn parcel(app: &TestApp, started: &Value) -> (Parcel, tokio::sync::oneshot::Receiver<Option<Objection>>) {
     let engine = &app.app.engine;
     let id = started["id"].as_str().expect("an id").parse().expect("a UUID");
     let (verification, _) = engine.get("default", id).await.expect("a store").expect("a verification");
     let (noted, hears) = tokio::sync::oneshot::channel();
     let code = Some(Code::parse("123456").expect("a code"));
-    (Parcel { verification, code, policy: engine.policy("default"), noted: Some(noted) }, hears)
+    (Parcel { verification, code, policy: engine.policy("default"), wording: None, noted: Some(noted) }, hears)
 }
 
 /// A panic in one provider's file ends that message, and not the lane with all that wait in it.

@@ -9,6 +9,7 @@
 //! - [`people`]: people at their browsers, and their apps
 //! - [`upstream`]: a provider's API on loopback
 //! - [`stand_in`]: providers, as `countersign dev-provider` plays them
+//! - [`twilio`]: somebody who calls as Twilio's SDKs do
 //! - [`tab`]: a browser's tab that sends the forms that it reads
 //! - [`wire`] and [`raw`]: HTTP as it should be spoken, and bytes as an attacker sends them
 //! - [`sample`]: a provider, or a message, without a server around it
@@ -42,14 +43,20 @@
 //! - [`deploy`]: the files that people start from
 //! - [`kill`]: a server that dies in the middle of its work
 //! - [`twilio_verify`], [`startmessaging`]: providers that make the codes; [`messengers`]: WhatsApp and Telegram
+//! - [`twilio_services`], [`twilio_verifications`]: Twilio Verify's API (`./test twilio` lets the official SDKs walk through it)
 //! - [`prism`]: what we send to Twilio, against Twilio's own definitions (`./test prism`)
-//! - [`sign_in`], [`sign_in_walks`]: people and their sessions, at the services' own doors
-//! - [`login_pages`]: the pages that people sign in with
+//! - [`sign_in`], [`sign_in_walks`], [`other_walks`]: people and their sessions, at the services' own doors
+//! - [`login_pages`]: the pages that people sign in with; [`login_pages_attacks`]: what is tried at them
 //! - [`accounts_json`], [`accounts_sessions`], [`accounts_strangers`]: the same by the JSON API, and the Express and React
 //!   tutorial
+//! - [`access_tokens`]: whom tokens are for, and what they open
+//! - [`accounts_corners`]: two credentials at once, one channel only
+//! - [`operators`]: what operators do with people's accounts
 //! - [`attacks_sign_in`], [`attacks_factors`], [`attacks_sessions`]: what is tried on the way in; `docs/reference/attacks.md` has
 //!   the catalogue
+//! - [`statements`]: what a request costs the database
 //! - [`web_app`]: an app of the operator's own
+//! - [`camara`]: a standard's API, and access tokens of clients; [`doors`]: all doors count in one place (ATT-06)
 //! - [`snapshots`]: every JSON body, as it is
 //! - [`architecture`]: who may use what, read from the sources
 
@@ -65,9 +72,12 @@ mod raw;
 mod sample;
 mod stand_in;
 mod tab;
+mod twilio;
 mod upstream;
 mod wire;
 
+mod access_tokens;
+mod accounts_corners;
 mod accounts_json;
 mod accounts_sessions;
 mod accounts_strangers;
@@ -79,12 +89,14 @@ mod attacks_sign_in;
 mod auth;
 mod backup;
 mod binding;
+mod camara;
 mod cli;
 mod configuration;
 mod delivery;
 mod deploy;
 mod destination_limits;
 mod dev_provider;
+mod doors;
 mod environment;
 mod examples;
 mod failures;
@@ -99,10 +111,13 @@ mod kill;
 mod lifecycle;
 mod listing;
 mod login_pages;
+mod login_pages_attacks;
 mod messengers;
 mod neighbours;
 mod not_me;
 mod notices;
+mod operators;
+mod other_walks;
 mod paths;
 mod prism;
 mod protocol;
@@ -118,11 +133,14 @@ mod slow;
 mod smtp;
 mod snapshots;
 mod startmessaging;
+mod statements;
 mod stop;
 mod texts;
 mod tls;
 mod tutorial_express;
 mod tutorial_gateway;
+mod twilio_services;
+mod twilio_verifications;
 mod twilio_verify;
 mod upgrade;
 mod web_app;

@@ -110,7 +110,7 @@ async fn a_password_and_a_code_make_a_session() {
     let app = TestApp::new().await;
     let ann = Person::new(&app, 1);
     assert!(matches!(ann.register().await, Registered::Made));
-    assert!(matches!(ann.register().await, Registered::Taken));
+    assert!(matches!(ann.register().await, Registered::Taken(_)));
     let step = ann.begin().await;
     assert_eq!((step.method, step.methods.first()), (Some(Method::Sms), Some(&Method::Sms)));
     let code = ann.newest_code(&app).await;
@@ -364,7 +364,7 @@ async fn a_mailbox_is_one_identity() {
     };
     let (ann, made) = register(1, "Ann@Example.com", PASSWORD).await;
     assert!(matches!(made, Registered::Made));
-    assert!(matches!(register(2, "ann@example.com", PASSWORD).await.1, Registered::Taken));
+    assert!(matches!(register(2, "ann@example.com", PASSWORD).await.1, Registered::Taken(_)));
     let by_mail = Person { phone: "ANN@example.com".into(), ..ann.clone() };
     let step = by_mail.begin().await;
     assert!(matches!(ann.prove(&flow(&step), &ann.newest_code(&app).await).await, Proved::Done(_)));

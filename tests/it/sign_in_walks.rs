@@ -18,10 +18,10 @@ use crate::sign_in::{PASSWORD, Person};
 const STEPS: u64 = 1_500;
 
 /// SplitMix64: the same walk for the same seed.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn below(&mut self, sides: u64) -> u64 {
+    pub fn below(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -29,7 +29,7 @@ impl Dice {
         (mixed ^ (mixed >> 31)) % sides
     }
 
-    fn one<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
+    pub fn one<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
         if of.is_empty() { None } else { of.get(self.below(of.len() as u64) as usize) }
     }
 }
@@ -161,7 +161,7 @@ impl World {
     }
 }
 
-fn setting(name: &str, default: u64) -> u64 {
+pub fn setting(name: &str, default: u64) -> u64 {
     std::env::var_os(name).and_then(|value| value.to_str()?.parse().ok()).unwrap_or(default)
 }
 

@@ -48,6 +48,10 @@ pub struct Claims {
     pub auth_time: i64,
     /// What operators have made of the account.
     pub roles: Vec<String>,
+    /// What it allows at its audience (RFC 9068, 2.2.3): "account" opens the account's own API, and only a token for this server
+    /// has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
     /// The account again, where a secret is shared: what the clients of tutorials look for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<Uuid>,
@@ -66,15 +70,15 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// What a token that is made now says.
-    pub fn new(settings: &TokenSettings, subject: &Subject<'_>, jti: Uuid, now: Timestamp) -> Claims {
+    /// What a token that is made now for `audience` says.
+    pub fn new(settings: &TokenSettings, subject: &Subject<'_>, audience: &str, jti: Uuid, now: Timestamp) -> Claims {
         let Subject { account, session, email, phone } = subject;
         let asked =
             |claim, value: Option<&str>| value.filter(|value| !value.is_empty() && settings.claims.contains(&claim)).map(str::to_owned);
         let iat = seconds(now);
         Claims {
             iss: settings.issuer.clone(),
-            aud: settings.audience.clone(),
+            aud: audience.to_owned(),
             sub: account.id,
             sid: session.id,
             iat,
@@ -85,6 +89,7 @@ impl Claims {
             acr: session.assurance.as_str().to_owned(),
             auth_time: seconds(session.authenticated_at),
             roles: account.roles.clone(),
+            scope: settings.scope(audience).map(str::to_owned),
             id: settings.shared_secret.is_some().then_some(account.id),
             name: asked(PersonalClaim::Name, Some(&account.full_name)),
             email_verified: asked(PersonalClaim::Email, email.map(|(email, _)| email)).and(email.map(|(_, is_proven)| is_proven)),
@@ -114,7 +119,7 @@ mod tests {
         let (account, session) = (account(), session(assurance, methods));
         let subject =
             Subject { account: &account, session: &session, email: Some(("ada@example.org", true)), phone: Some("+4915112345678") };
-        serde_json::to_value(Claims::new(settings, &subject, Uuid::from_bytes([3; 16]), NOW)).expect("JSON")
+        serde_json::to_value(Claims::new(settings, &subject, &settings.audience, Uuid::from_bytes([3; 16]), NOW)).expect("JSON")
     }
 
     /// MFA-06: what the session knows of its person, and not more: methods, assurance, and when that was.
@@ -137,7 +142,7 @@ mod tests {
     fn nothing_personal_unless_asked() {
         let plain = claims(&TokenSettings::new("https://id.example"), Assurance::Aal2, &["pwd", "sms"]);
         let names: Vec<_> = plain.as_object().expect("an object").keys().map(String::as_str).collect();
-        assert_eq!(names, ["acr", "amr", "aud", "auth_time", "exp", "iat", "iss", "jti", "nbf", "roles", "sid", "sub"]);
+        assert_eq!(names, ["acr", "amr", "aud", "auth_time", "exp", "iat", "iss", "jti", "nbf", "roles", "scope", "sid", "sub"]);
         let all = TokenSettings {
             claims: vec![PersonalClaim::Name, PersonalClaim::Email, PersonalClaim::Phone],
             ..TokenSettings::new("https://id.example")

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use self::claims::{Claims, Subject, seconds};
 use self::keyring::Keyring;
-use self::settings::TokenSettings;
+use self::settings::{ACCOUNT_SCOPE, TokenSettings};
 use crate::clock::Timestamp;
 use crate::secret::{Entropy, Redacted};
 
@@ -76,12 +76,26 @@ pub enum Refusal {
     /// For somebody else.
     #[error("its audience is another")]
     Audience,
+    /// It is for us, and not for this.
+    #[error("its scope does not allow this")]
+    Scope,
     /// It has ended.
     #[error("it has ended")]
     Expired,
     /// Not good yet.
     #[error("it is not good yet")]
     NotYet,
+}
+
+/// What a token is shown for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShownFor {
+    /// To change or read the account itself: made for this server, and with the scope for it.
+    Account,
+    /// To be let in where a token is all that is asked for: made for this server, or for the usual audience.
+    Entry,
+    /// By a service that asks what it is worth: made for anybody whom we make tokens for.
+    Question,
 }
 
 /// What a token is worth.
@@ -129,12 +143,13 @@ impl Tokens {
         &self.settings
     }
 
-    /// A token for somebody who has just proven who they are, or whose session was just looked at.
-    pub async fn issue(&self, subject: &Subject<'_>, now: Timestamp) -> Result<AccessToken, TokenError> {
+    /// A token for somebody who has just proven who they are, or whose session was just looked at. `audience`: one that
+    /// [`TokenSettings::audience`] knows.
+    pub async fn issue(&self, subject: &Subject<'_>, audience: &str, now: Timestamp) -> Result<AccessToken, TokenError> {
         let mut random = [0; 10];
         self.entropy.fill(&mut random);
         let jti = uuid::Builder::from_unix_timestamp_millis(now.0.max(0) as u64, &random).into_uuid();
-        let claims = Claims::new(&self.settings, subject, jti, now);
+        let claims = Claims::new(&self.settings, subject, audience, jti, now);
         let signed = match &self.settings.shared_secret {
             Some(secret) => sign(Algorithm::HS256, None, &claims, &EncodingKey::from_secret(secret.expose().as_bytes())),
             None => {
@@ -147,7 +162,7 @@ impl Tokens {
     }
 
     /// Judges what somebody showed us. `Err` only where the keys cannot be read.
-    pub async fn judge(&self, token: &str, now: Timestamp) -> Result<Judged, TokenError> {
+    pub async fn judge(&self, token: &str, shown_for: ShownFor, now: Timestamp) -> Result<Judged, TokenError> {
         if token.len() > BYTES_MAX {
             return Ok(Judged::Refused(Refusal::Malformed));
         }
@@ -168,7 +183,8 @@ impl Tokens {
                 }
             }
         };
-        Ok(judged.map_or_else(Judged::Refused, |claims| Judged::Good(Box::new(claims))))
+        let allowed = judged.and_then(|claims| self.allowed(&claims, shown_for).map(|()| claims));
+        Ok(allowed.map_or_else(Judged::Refused, |claims| Judged::Good(Box::new(claims))))
     }
 
     /// The public keys. With a shared secret there are none.
@@ -178,6 +194,21 @@ impl Tokens {
             None => self.keyring.signing(now).await?.jwks(now),
         };
         Ok(Published { body, max_age: keys::JWKS_MAX_AGE })
+    }
+
+    /// Whether a good token is good for this.
+    fn allowed(&self, claims: &Claims, shown_for: ShownFor) -> Result<(), Refusal> {
+        let is_own = claims.aud == self.settings.issuer;
+        let is_for_it = match shown_for {
+            ShownFor::Account => is_own,
+            ShownFor::Entry => is_own || claims.aud == self.settings.audience,
+            ShownFor::Question => self.settings.audience(Some(&claims.aud)).is_some(),
+        };
+        if !is_for_it {
+            return Err(Refusal::Audience);
+        }
+        let has_scope = claims.scope.iter().flat_map(|scope| scope.split(' ')).any(|name| name == ACCOUNT_SCOPE);
+        if shown_for == ShownFor::Account && !has_scope { Err(Refusal::Scope) } else { Ok(()) }
     }
 
     fn opened(&self, token: &str, header: &Header, algorithm: Algorithm, key: &DecodingKey, now: Timestamp) -> Result<Claims, Refusal> {
@@ -200,9 +231,6 @@ impl Tokens {
         }
         if claims.iss != self.settings.issuer {
             return Err(Refusal::Issuer);
-        }
-        if claims.aud != self.settings.audience {
-            return Err(Refusal::Audience);
         }
         if claims.exp <= seconds(now - LEEWAY) {
             return Err(Refusal::Expired);

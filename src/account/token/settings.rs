@@ -12,6 +12,8 @@ pub const SHARED_LIFE_MAX: Duration = Duration::from_secs(3600);
 pub const LIFE_MIN: Duration = Duration::from_secs(60);
 /// Shortest shared secret outside dev mode: the strength of HMAC-SHA-256 (RFC 7518, 3.2).
 pub const SHARED_SECRET_MIN_BYTES: usize = 32;
+/// `scope` of tokens that open the account's own API (`/auth/*`).
+pub const ACCOUNT_SCOPE: &str = "account";
 /// Longest time without a refresh.
 const REFRESH_IDLE_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
 
@@ -32,8 +34,10 @@ pub enum PersonalClaim {
 pub struct TokenSettings {
     /// `iss`: where people reach this server.
     pub issuer: String,
-    /// `aud`: who the tokens are for.
+    /// `aud`: who the tokens are for, where nobody asks for another audience.
     pub audience: String,
+    /// Other services that a token may be asked for. Theirs open nothing here.
+    pub audiences: Vec<String>,
     /// How long an access token is good for.
     pub life: Duration,
     /// What it tells of the person.
@@ -79,6 +83,7 @@ impl TokenSettings {
         let issuer = issuer.into();
         TokenSettings {
             audience: issuer.clone(),
+            audiences: Vec::new(),
             issuer,
             life: Duration::from_secs(600),
             claims: Vec::new(),
@@ -97,10 +102,23 @@ impl TokenSettings {
         self
     }
 
+    /// The audience that somebody asks for, if tokens are made for it; the usual one where nobody asks.
+    pub fn audience(&self, wanted: Option<&str>) -> Option<&str> {
+        let Some(wanted) = wanted else { return Some(&self.audience) };
+        let known = [&self.audience, &self.issuer].into_iter().chain(&self.audiences);
+        known.map(String::as_str).find(|known| *known == wanted)
+    }
+
+    /// What a token for that audience allows: the account's own API to whoever holds one for this server, and to nobody else.
+    pub fn scope(&self, audience: &str) -> Option<&'static str> {
+        (audience == self.issuer).then_some(ACCOUNT_SCOPE)
+    }
+
     /// Refuses what must not run; says what may run and should not.
     pub fn check(&self, dev_mode: bool) -> Result<Vec<TokenWarning>, WrongTokenSetting> {
         let wrong = |key, rule: &str| Err(WrongTokenSetting { key, rule: rule.to_owned() });
-        for (key, value) in [("issuer", &self.issuer), ("audience", &self.audience)] {
+        let others = self.audiences.iter().map(|audience| ("audiences", audience));
+        for (key, value) in [("issuer", &self.issuer), ("audience", &self.audience)].into_iter().chain(others) {
             if value.is_empty() || value.len() > 255 || value.chars().any(|sign| sign.is_whitespace() || sign.is_control()) {
                 return wrong(key, "must be 1 to 255 characters without spaces");
             }
@@ -142,6 +160,7 @@ mod tests {
         let wrong = [
             ("issuer", TokenSettings { issuer: String::new(), ..settings() }),
             ("audience", TokenSettings { audience: "two words".into(), ..settings() }),
+            ("audiences", TokenSettings { audiences: vec!["https://shop.example".into(), String::new()], ..settings() }),
             ("life", TokenSettings { life: minutes(16), ..settings() }),
             ("life", TokenSettings { life: Duration::from_secs(59), ..settings() }),
             ("life", TokenSettings { life: minutes(61), ..settings().with_shared_secret("s".repeat(32)) }),
@@ -152,6 +171,21 @@ mod tests {
             for dev_mode in [false, true] {
                 assert_eq!(settings.check(dev_mode).map_err(|wrong| wrong.key), Err(key));
             }
+        }
+    }
+
+    /// TOK-03: nobody gets a token for an audience that no operator named, and only this server's own allow changes.
+    #[test]
+    fn tokens_are_made_for_known_audiences_and_only_our_own_is_the_accounts() {
+        let settings =
+            TokenSettings { audience: "https://api.example".into(), audiences: vec!["https://shop.example".into()], ..settings() };
+        let scope = |wanted| settings.audience(wanted).map(|audience| (audience, settings.scope(audience)));
+        assert_eq!(scope(None), Some(("https://api.example", None)));
+        assert_eq!(scope(Some("https://api.example")), Some(("https://api.example", None)));
+        assert_eq!(scope(Some("https://shop.example")), Some(("https://shop.example", None)));
+        assert_eq!(scope(Some("https://id.example")), Some(("https://id.example", Some("account"))));
+        for unknown in ["", "https://shop.example/", "https://SHOP.example", "https://id.example https://shop.example"] {
+            assert_eq!(scope(Some(unknown)), None, "{unknown}");
         }
     }
 

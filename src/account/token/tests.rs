@@ -59,11 +59,11 @@ fn settings() -> TokenSettings {
 async fn issue(tokens: &Tokens, now: Timestamp) -> String {
     let (account, session) = (account(), session(Assurance::Aal2, &["pwd", "sms"]));
     let subject = Subject { account: &account, session: &session, email: Some(("ada@example.org", true)), phone: None };
-    tokens.issue(&subject, now).await.expect("a token").token.expose().clone()
+    tokens.issue(&subject, &tokens.settings().audience, now).await.expect("a token").token.expose().clone()
 }
 
 async fn judge(tokens: &Tokens, token: &str, now: Timestamp) -> Result<Claims, Refusal> {
-    match tokens.judge(token, now).await.expect("judged") {
+    match tokens.judge(token, ShownFor::Entry, now).await.expect("judged") {
         Judged::Good(claims) => Ok(*claims),
         Judged::Refused(refusal) => Err(refusal),
     }
@@ -363,5 +363,5 @@ async fn known_keys_serve_while_the_database_is_away() {
     assert!(judge(&tokens, &token, later).await.is_ok());
     assert_eq!(judge(&tokens, &with_header(&token, &json!({ "kid": "another" })), later).await, Err(Refusal::UnknownKey));
     let fresh = Tokens::new(settings(), Keyring::new(database, Servers::peppers(), Arc::new(SystemEntropy)), Arc::new(SystemEntropy));
-    assert!(fresh.judge(&token, NOW).await.is_err());
+    assert!(fresh.judge(&token, ShownFor::Entry, NOW).await.is_err());
 }

@@ -19,6 +19,8 @@ pub struct NewAccount {
     pub locale: String,
     /// PHC string.
     pub password: Option<String>,
+    /// When it goes, if nobody signed in to it by then.
+    pub unproven_until: Option<Timestamp>,
     /// Its numbers and addresses: id, kind, canonical value.
     pub identifiers: Vec<(Uuid, IdentifierKind, String)>,
 }
@@ -36,7 +38,7 @@ pub enum Registering {
     /// It is made.
     Made,
     /// Somebody has that number or address, or has just claimed it.
-    Taken,
+    Taken(IdentifierKind),
 }
 
 /// Another password, and what ends with the old one (SES-05).
@@ -61,12 +63,12 @@ impl std::fmt::Debug for NewPassword {
     }
 }
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "a.id, a.full_name, a.locale, a.roles, a.status, a.password, a.password_reset_by, a.password_changed_at, a.created_at";
 
-type Row = (String, String, String, String, String, Option<String>, Option<String>, i64, i64);
+pub(super) type Row = (String, String, String, String, String, Option<String>, Option<String>, i64, i64);
 
-fn account((id, full_name, locale, roles, status, password, reset_by, password_changed_at, created_at): Row) -> Account {
+pub(super) fn account((id, full_name, locale, roles, status, password, reset_by, password_changed_at, created_at): Row) -> Account {
     Account {
         id: uuid(&id),
         full_name,
@@ -103,19 +105,19 @@ impl AccountTables {
         let mut change = self.change().await?;
         // What decides is that nobody has claimed them: there are no rows to lock.
         change.lock(&new.identifiers.iter().map(|(_, _, value)| value.as_str()).collect::<Vec<_>>()).await?;
-        for (_, _, value) in &new.identifiers {
+        for (_, kind, value) in &new.identifiers {
             let taken = "SELECT COUNT(*) FROM identifier i WHERE i.value = ? AND (i.owned_value IS NOT NULL OR (i.origin = 'registered' \
                          AND i.claimed_at > ? AND NOT EXISTS (SELECT 1 FROM identifier o WHERE o.account_id = i.account_id \
                          AND o.proven_at IS NOT NULL)))";
             let (taken,): (i64,) = statement(taken).bind(value).bind(fresh_since.0).fetch_one(&mut change).await?;
             if taken > 0 {
-                return Ok(Registering::Taken);
+                return Ok(Registering::Taken(*kind));
             }
         }
-        let insert = "INSERT INTO account (id, full_name, locale, roles, status, password, password_changed_at, created_at) \
-                      VALUES (?, ?, ?, '', 'active', ?, ?, ?)";
+        let insert = "INSERT INTO account (id, full_name, locale, roles, status, password, password_changed_at, created_at, unproven_until) \
+                      VALUES (?, ?, ?, '', 'active', ?, ?, ?, ?)";
         let query = statement(insert).bind(new.id.to_string()).bind(&new.full_name).bind(&new.locale).bind(new.password.as_deref());
-        query.bind(now.0).bind(now.0).execute(&mut change).await?;
+        query.bind(now.0).bind(now.0).bind(new.unproven_until).execute(&mut change).await?;
         for (id, kind, value) in &new.identifiers {
             let insert = "INSERT INTO identifier (id, account_id, kind, value, origin, claimed_at) VALUES (?, ?, ?, ?, 'registered', ?)";
             let query = statement(insert).bind(id.to_string()).bind(new.id.to_string()).bind(kind.as_str()).bind(value).bind(now.0);

@@ -101,13 +101,6 @@ impl AccountTables {
         Ok(rows.into_iter().map(factor).collect())
     }
 
-    /// Whether an authenticator app or a passkey is enrolled.
-    pub async fn has_enrolled(&self, account: AccountId) -> Result<bool, DataError> {
-        let sql = "SELECT COUNT(*) FROM factor WHERE account_id = ? AND confirmed_at IS NOT NULL AND kind IN ('totp', 'passkey')";
-        let (count,): (i64,) = statement(sql).bind(account.to_string()).fetch_one(&self.database).await?;
-        Ok(count > 0)
-    }
-
     /// The passkey with that id, whosever it is: for a sign-in that begins with it.
     pub async fn passkey(&self, credential: &str) -> Result<Option<FactorRow>, DataError> {
         let sql = format!("{COLUMNS} WHERE selector = ? AND kind = 'passkey'");

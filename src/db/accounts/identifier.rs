@@ -19,11 +19,11 @@ pub enum Proving {
     Gone,
 }
 
-const COLUMNS: &str = "SELECT id, account_id, kind, value, origin, claimed_at, proven_at FROM identifier";
+pub(super) const COLUMNS: &str = "SELECT id, account_id, kind, value, origin, claimed_at, proven_at FROM identifier";
 
-type Row = (String, String, String, String, String, i64, Option<i64>);
+pub(super) type Row = (String, String, String, String, String, i64, Option<i64>);
 
-fn identifier((id, account, kind, value, origin, claimed_at, proven_at): Row) -> Identifier {
+pub(super) fn identifier((id, account, kind, value, origin, claimed_at, proven_at): Row) -> Identifier {
     Identifier {
         id: uuid(&id),
         account: uuid(&account),

@@ -3,13 +3,16 @@
 
 mod account;
 mod browser;
+mod current;
 mod event;
 mod factor;
 mod flow;
 mod identifier;
+mod operator;
 mod session;
 
 pub use account::{NewAccount, NewPassword, Registering};
+pub use current::{Found, SessionKey};
 pub use event::NewEvent;
 pub use factor::{FactorRow, NewFactor};
 pub use flow::Flow;
@@ -34,7 +37,7 @@ impl AccountTables {
         AccountTables { database }
     }
 
-    /// Removes what has ended (flows, sessions, browsers), and events from before `kept_since`.
+    /// Removes what has ended (flows, sessions, browsers, accounts that nobody ever signed in to), and events from before `kept_since`.
     pub async fn sweep(&self, now: Timestamp, kept_since: Timestamp) -> Result<(), DataError> {
         let database = &self.database;
         for sql in [
@@ -42,6 +45,8 @@ impl AccountTables {
             "DELETE FROM session WHERE expires_at <= ? OR seen_at + idle <= ?",
             "DELETE FROM refresh_token WHERE expires_at <= ?",
             "DELETE FROM browser WHERE expires_at <= ?",
+            "DELETE FROM account WHERE unproven_until <= ? \
+             AND NOT EXISTS (SELECT 1 FROM identifier i WHERE i.account_id = account.id AND i.proven_at IS NOT NULL)",
         ] {
             let query = (0..sql.matches('?').count()).fold(statement(sql), |query, _| query.bind(now.0));
             query.execute(database).await?;
@@ -92,7 +97,7 @@ mod tests {
     fn person(number: u128, values: &[&str]) -> NewAccount {
         let identifiers = (1..).zip(values).map(|(place, value)| (id(number * 10 + place), IdentifierKind::Email, (*value).to_owned()));
         let (full_name, locale) = (String::new(), "en".to_owned());
-        NewAccount { id: id(number), full_name, locale, password: None, identifiers: identifiers.collect() }
+        NewAccount { id: id(number), full_name, locale, password: None, identifiers: identifiers.collect(), unproven_until: None }
     }
 
     /// A43: of many who register the same at once one has it, on every database.

@@ -24,8 +24,8 @@ pub struct NewSession {
 pub struct Completion {
     /// The session that comes of it.
     pub new: NewSession,
-    /// The flow that ends, and the revision at which all was proven.
-    pub flow: Option<(String, i64)>,
+    /// The flow that ends. It may have counted another try meanwhile; that it is there makes one of two right answers the winner.
+    pub flow: Option<String>,
     /// The identifier that a code proved.
     pub proven: Option<Uuid>,
     /// When the password that was shown was set. Another one since: no session.
@@ -41,7 +41,7 @@ const COLUMNS: &str =
 
 type Row = (String, String, i64, String, i64, i64, i64, i64, i64, String, String);
 
-fn session(row: Row) -> Session {
+pub(super) fn session(row: Row) -> Session {
     let (id, account, assurance, methods, created_at, authenticated_at, seen_at, expires_at, idle, address, agent) = row;
     Session {
         id: uuid(&id),
@@ -59,7 +59,7 @@ fn session(row: Row) -> Session {
 }
 
 impl AccountTables {
-    /// Ends the flow and begins the session. False: the flow had moved or ended, or the number is another's by now; then
+    /// Ends the flow and begins the session. False: the flow had ended, or the number is another's by now; then
     /// there is no session (MFA-03, A02).
     pub async fn complete(&self, completion: &Completion, event: &NewEvent) -> Result<bool, DataError> {
         self.database.retrying(|| self.complete_once(completion, event)).await
@@ -68,8 +68,8 @@ impl AccountTables {
     async fn complete_once(&self, completion: &Completion, event: &NewEvent) -> Result<bool, DataError> {
         let mut change = self.change().await?;
         let session = &completion.new.session;
-        if let Some((token_hash, revision)) = &completion.flow {
-            let query = statement("DELETE FROM flow WHERE token_hash = ? AND revision = ?").bind(token_hash).bind(*revision);
+        if let Some(token_hash) = &completion.flow {
+            let query = statement("DELETE FROM flow WHERE token_hash = ?").bind(token_hash);
             if query.execute(&mut change).await? != 1 {
                 return Ok(false);
             }
@@ -100,35 +100,14 @@ impl AccountTables {
             let insert = statement(insert).bind(browser).bind(session.account.to_string()).bind(session.created_at.0);
             insert.bind(forgotten_at.0).bind(remembered_until.0).execute(&mut change).await?;
         }
-        if completion.settles_reset {
-            let settle = statement("UPDATE account SET password_reset_by = NULL WHERE id = ?").bind(session.account.to_string());
-            settle.execute(&mut change).await?;
-        }
+        // Somebody signed in: from now on the account stays.
+        let settle = "UPDATE account SET unproven_until = NULL, password_reset_by = CASE WHEN ? = 1 THEN NULL ELSE password_reset_by END \
+                      WHERE id = ?";
+        let settle = statement(settle).bind(i64::from(completion.settles_reset)).bind(session.account.to_string());
+        settle.execute(&mut change).await?;
         note(&mut change, event).await?;
         change.commit().await?;
         Ok(true)
-    }
-
-    /// The live session with that token, of an account that may sign in.
-    pub async fn session(&self, token_hash: &str, now: Timestamp) -> Result<Option<Session>, DataError> {
-        let sql = format!(
-            "{COLUMNS} WHERE token_hash = ? AND expires_at > ? AND seen_at + idle > ? \
-             AND EXISTS (SELECT 1 FROM account a WHERE a.id = session.account_id AND a.status = 'active')"
-        );
-        let query = statement(AssertSqlSafe(sql)).bind(token_hash).bind(now.0).bind(now.0);
-        let row: Option<Row> = query.fetch_optional(&self.database).await?;
-        Ok(row.map(session))
-    }
-
-    /// The live session with that id.
-    pub async fn session_by_id(&self, id: Uuid, now: Timestamp) -> Result<Option<Session>, DataError> {
-        let sql = format!(
-            "{COLUMNS} WHERE id = ? AND expires_at > ? AND seen_at + idle > ? \
-             AND EXISTS (SELECT 1 FROM account a WHERE a.id = session.account_id AND a.status = 'active')"
-        );
-        let query = statement(AssertSqlSafe(sql)).bind(id.to_string()).bind(now.0).bind(now.0);
-        let row: Option<Row> = query.fetch_optional(&self.database).await?;
-        Ok(row.map(session))
     }
 
     /// The live sessions of an account, the newest first.
@@ -145,17 +124,18 @@ impl AccountTables {
         query.execute(&self.database).await.map(drop)
     }
 
-    /// Somebody proved again who they are: another token, and how sure we are now (SES-02).
-    pub async fn confirm_session(&self, new: &NewSession, event: &NewEvent) -> Result<bool, DataError> {
-        self.database.retrying(|| self.confirm_session_once(new, event)).await
+    /// Somebody proved again who they are: another token (SES-02), unless it `keeps_token`, and how sure we are now.
+    pub async fn confirm_session(&self, new: &NewSession, keeps_token: bool, event: &NewEvent) -> Result<bool, DataError> {
+        self.database.retrying(|| self.confirm_session_once(new, keeps_token, event)).await
     }
 
-    async fn confirm_session_once(&self, new: &NewSession, event: &NewEvent) -> Result<bool, DataError> {
+    async fn confirm_session_once(&self, new: &NewSession, keeps_token: bool, event: &NewEvent) -> Result<bool, DataError> {
         let mut change = self.change().await?;
         let session = &new.session;
-        let sql = "UPDATE session SET token_hash = ?, assurance = ?, methods = ?, authenticated_at = ?, expires_at = ?, idle = ?, seen_at = ? \
+        let sql = "UPDATE session SET token_hash = COALESCE(?, token_hash), assurance = ?, methods = ?, authenticated_at = ?, expires_at = ?, idle = ?, seen_at = ? \
                    WHERE id = ?";
-        let query = statement(sql).bind(&new.token_hash).bind(session.assurance as i64).bind(session.methods.join(" "));
+        let token_hash = (!keeps_token).then_some(&*new.token_hash);
+        let query = statement(sql).bind(token_hash).bind(session.assurance as i64).bind(session.methods.join(" "));
         let query = query.bind(session.authenticated_at.0).bind(session.expires_at.0).bind(session.idle).bind(session.seen_at.0);
         let query = query.bind(session.id.to_string());
         if query.execute(&mut change).await? != 1 {

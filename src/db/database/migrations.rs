@@ -21,7 +21,8 @@ macro_rules! steps {
 }
 
 /// In the order in which they are applied. The number that a name begins with is its version.
-const STEPS: &[Step] = steps!["0001_accounts", "0002_clients", "0003_verifications", "0008_failures"];
+const STEPS: &[Step] =
+    steps!["0001_accounts", "0002_clients", "0003_verifications", "0004_services", "0007_unproven_accounts", "0008_failures"];
 
 /// Each migration with its text for SQLite: what tables there are, and of which columns, is the same in every dialect.
 pub fn in_sqlite() -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -64,6 +65,11 @@ pub(super) fn run(mut connection: AnyConnection, dialect: Dialect) -> BoxFuture<
         Ok(connection.close().await?)
     };
     Box::pin(work)
+}
+
+/// Every migration, of a database that is not there yet.
+pub(super) fn none_applied() -> Vec<crate::db::Migration> {
+    STEPS.iter().map(|(name, _)| crate::db::Migration { name, applied: false }).collect()
 }
 
 /// Every migration, and whether the database has it.

@@ -102,6 +102,12 @@ impl Database {
 
     /// Every migration, and whether the database has it. Changes nothing.
     pub async fn migrations(settings: Settings) -> Result<Vec<Migration>, DataError> {
+        // Looking makes no file.
+        if let Place::File(file, _) = &settings.place
+            && !file.exists()
+        {
+            return Ok(migrations::none_applied());
+        }
         let database = Database::unprepared(settings)?;
         let mut connection = database.connection().await?;
         let status = migrations::status(&mut connection).await?;

@@ -13,8 +13,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponseParts, ResponseParts};
 
+use crate::account::completion::BROWSER_LIFE;
 use crate::account::model::Visitor;
-use crate::account::second_factor::BROWSER_LIFE;
 use crate::account::secret_token::SecretToken;
 use crate::account::sessions::SignedIn;
 use crate::app::App;

@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use crate::account::Accounts;
 use crate::account::model::Visitor;
 use crate::account::sessions::Current;
+use crate::account::token::ShownFor;
 use crate::account::token::claims::Claims;
 use crate::app::App;
 use crate::http::extract::bearer;
@@ -43,7 +44,7 @@ impl FromRequestParts<Arc<App>> for Person {
         let visitor = Browser::from_request_parts(parts, app).await?.visitor;
         // Whoever sends a token means it, and not the cookie that a browser adds.
         if let Some(token) = bearer(&parts.headers) {
-            let found = accounts.current_by_access_token(token).await?;
+            let found = accounts.current_by_access_token(token, ShownFor::Account).await?;
             return found.map(|(current, _)| Person { current, visitor, by_cookie: false }).ok_or_else(sign_in);
         }
         let Some(token) = Cookie::Session.of(&parts.headers, app) else { return Err(sign_in()) };
@@ -61,7 +62,7 @@ impl FromRequestParts<Arc<App>> for Bearer {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Bearer, Problem> {
         let People(accounts) = People::from_request_parts(parts, app).await?;
         let Some(token) = bearer(&parts.headers) else { return Err(sign_in()) };
-        let found = accounts.current_by_access_token(token).await?;
+        let found = accounts.current_by_access_token(token, ShownFor::Entry).await?;
         found.map(|(_, claims)| Bearer(claims)).ok_or_else(sign_in)
     }
 }

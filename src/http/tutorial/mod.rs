@@ -71,6 +71,7 @@ async fn send(app: &App, caller: &Caller, to: String, purpose: &str, field: &'st
         code: None,
         subject: None,
         metadata: Default::default(),
+        ..StartRequest::default()
     };
     match app.engine.start(caller, request, true).await? {
         Started::Sending(snapshot) if snapshot.delivery == Delivery::Failed => {

@@ -285,7 +285,7 @@ impl<'de> Deserialize<'de> for CodeText {
 }
 
 /// `null` is no way to leave a field out (INP-01).
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(super) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 

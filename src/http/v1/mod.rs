@@ -1,5 +1,7 @@
 //! The native API: `/v1`, JSON, with a client's key.
 
+mod account_bodies;
+mod accounts;
 mod bodies;
 mod read;
 mod write;
@@ -21,4 +23,7 @@ pub fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(write::resend))
         .routes(routes!(write::cancel))
         .routes(routes!(write::release))
+        .routes(routes!(accounts::list))
+        .routes(routes!(accounts::get, accounts::change))
+        .routes(routes!(accounts::sessions, accounts::end_sessions))
 }

@@ -54,6 +54,7 @@ pub async fn start(
         code: body.code.map(|code| code.0),
         subject: body.subject,
         metadata: body.metadata,
+        ..StartRequest::default()
     };
     let snapshot = sending(app.engine.start(&caller, request, body.wait).await?)?;
     let location = format!("/v1/verifications/{}", snapshot.id);

@@ -90,13 +90,15 @@ impl<R: Rows> Ledger<R> {
                 armed.delivery = Delivery::Queued;
                 armed.forget_delivery();
                 armed.queued_at = now;
-                self.changed(&mut armed, EventKind::Resent, &origin, None, now)?;
+                let channel = armed.channel.to_string();
+                self.changed(&mut armed, EventKind::Resent, &origin, Some(channel), now)?;
                 Box::new(armed)
             }
             None => {
                 self.rows.insert(&verification)?;
                 self.pending.enter(&verification);
-                self.record(&verification, EventKind::Started, &origin, None, now)?;
+                let channel = verification.channel.to_string();
+                self.record(&verification, EventKind::Started, &origin, Some(channel), now)?;
                 verification
             }
         };
@@ -138,7 +140,8 @@ impl<R: Rows> Ledger<R> {
         verification.forget_delivery();
         verification.queued_at = now;
         self.pending.enter(&verification);
-        self.changed(&mut verification, EventKind::Resent, &resend.origin, None, now)?;
+        let channel = verification.channel.to_string();
+        self.changed(&mut verification, EventKind::Resent, &resend.origin, Some(channel), now)?;
         let snapshot = self.snapshot(&verification, &resend.sends, now);
         if let Some(claim) = resend.idempotency {
             self.keep(claim, Some(&snapshot), now)?;

@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::secret::Tag;
+use crate::verification::courier::Objection;
 use crate::verification::limit::{self, Bucket, BucketKey, FailureRule, Limited, SendRule, Take};
 use crate::verification::model::{Channel, Delivery, Event, Metadata, Origin, Status, Verification, VerificationId};
 
@@ -71,6 +72,9 @@ pub struct Snapshot {
     pub delivered_by: Option<(String, String)>,
     /// The caller's own notes.
     pub metadata: Metadata,
+    /// What a provider has against the number, where the caller waited to hear it. Kept nowhere.
+    #[serde(skip)]
+    pub objection: Option<Objection>,
 }
 
 impl Snapshot {
@@ -95,6 +99,7 @@ impl Snapshot {
             delivery: verification.delivery,
             delivered_by: verification.delivered_by.clone(),
             metadata: verification.metadata.clone(),
+            objection: None,
         }
     }
 }

@@ -86,8 +86,12 @@ pub async fn confirm(
                 (None, Some(credential)) => Proof::Passkey(credential),
                 (Some(_), Some(_)) | (None, None) => return Err(one_of_them()),
             };
-            let named = confirm_token.and_then(|token| SecretToken::parse(&token.0));
-            let token = browser.flow.or(named).ok_or_else(|| Problem::new(ProblemCode::FlowEnded))?;
+            // Whoever names one means that one, and not whatever a browser still holds.
+            let token = match confirm_token {
+                Some(named) => SecretToken::parse(&named.0),
+                None => browser.flow,
+            };
+            let token = token.ok_or_else(|| Problem::new(ProblemCode::FlowEnded))?;
             match accounts.prove(&person.visitor, &FlowRef::Token(token), proof, false).await? {
                 Proved::Done(done) if done.session.id == person.current.session.id => done,
                 // A flow of somebody else's, or a sign-in: it is no confirmation of this session.

@@ -264,6 +264,10 @@ pub struct RefreshBody {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, value_type = String, max_length = 64)]
     pub refresh_token: Option<Secret>,
+    /// The service that the access token is for: one of `tokens.audiences`. Left out: the usual one.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, value_type = String, max_length = 255, example = "https://shop.example.com")]
+    pub audience: Option<String>,
 }
 
 /// An access token that somebody showed to a service (RFC 7662). A form, as there, or JSON.

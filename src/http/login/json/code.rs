@@ -174,13 +174,18 @@ async fn proved_by(app: &App, accounts: &Accounts, browser: &Browser, proved: Pr
     }
 }
 
-/// A browser's cookie, or what was typed. No cookie and nothing typed: nothing is under way.
-fn which(browser: &Browser, typed: Option<String>) -> Result<FlowRef, Problem> {
+/// A browser's cookie, or what was typed; none where there is neither.
+pub fn meant(browser: &Browser, typed: Option<String>) -> Result<Option<FlowRef>, Problem> {
     match (&browser.flow, typed) {
-        (Some(token), _) => Ok(FlowRef::Token(token.clone())),
-        (None, Some(typed)) => Ok(FlowRef::Typed(needed(Some(typed))?)),
-        (None, None) => Err(Problem::new(ProblemCode::FlowEnded)),
+        (Some(token), _) => Ok(Some(FlowRef::Token(token.clone()))),
+        (None, Some(typed)) => needed(Some(typed)).map(FlowRef::Typed).map(Some),
+        (None, None) => Ok(None),
     }
+}
+
+/// The sign-in that is meant. No cookie and nothing typed: nothing is under way.
+fn which(browser: &Browser, typed: Option<String>) -> Result<FlowRef, Problem> {
+    meant(browser, typed)?.ok_or_else(|| Problem::new(ProblemCode::FlowEnded))
 }
 
 /// What a step asks for, in the tutorial's words.
@@ -207,7 +212,7 @@ pub async fn signed_in(app: &App, accounts: &Accounts, browser: &Browser, done: 
 
 /// The tokens of a session.
 pub async fn tokens(accounts: &Accounts, done: &SignedIn, refresh: bool) -> Result<SignedInBody, Problem> {
-    let access = accounts.access_token(&done.account, &done.session).await?;
+    let access = accounts.access_token(&done.account, &done.session, accounts.audience(None)?).await?;
     let refresh_token = match refresh {
         true => accounts.refresh_token(&done.session).await?,
         false => None,

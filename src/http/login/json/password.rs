@@ -58,8 +58,12 @@ pub async fn reset(
     browser: Browser,
     StrictJson(body): StrictJson<ResetBody>,
 ) -> Result<Response, Problem> {
-    let named = body.reset_token.and_then(|token| SecretToken::parse(&token.0));
-    let token = browser.reset.or(named).ok_or_else(|| Problem::new(ProblemCode::FlowEnded))?;
+    // Whoever names one means that one, and not whatever a browser still holds.
+    let token = match body.reset_token {
+        Some(named) => SecretToken::parse(&named.0),
+        None => browser.reset,
+    };
+    let token = token.ok_or_else(|| Problem::new(ProblemCode::FlowEnded))?;
     match accounts.reset(&browser.visitor, &token, &body.code.0, &body.password.0).await? {
         Reset::Done => {
             let body = MessageBody { message: "The password is changed. Sign in with it.", method: None };

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::account::access::Refreshed;
 use crate::account::secret_token::SecretToken;
+use crate::account::token::ShownFor;
 use crate::app::App;
 use crate::db::client::Scope;
 use crate::http::extract::{Authenticated, OptionalJson, body, is_form, is_json, parse_json};
@@ -24,7 +25,7 @@ use crate::http::tutorial::form_uri;
 ///
 /// For a refresh token, which is spent by it: the answer has the next one. A spent token that comes again ends its session,
 /// since somebody has a copy (within ten seconds it gives the same answer again, for whom the first was lost). A browser
-/// needs none: its session's cookie will do.
+/// needs none: its session's cookie will do. With `audience` the token is for that service, and opens nothing here.
 #[utoipa::path(
     post, path = "/auth/refresh", tag = "Sign-in", operation_id = "refresh", request_body = RefreshBody,
     responses(
@@ -41,9 +42,10 @@ pub async fn refresh(
     OptionalJson(body): OptionalJson<RefreshBody>,
 ) -> Result<Response, Problem> {
     let now = accounts.clock.now();
+    let audience = accounts.audience(body.audience.as_deref())?;
     if let Some(Secret(shown)) = body.refresh_token {
         let Some(token) = SecretToken::parse(&shown) else { return Err(Problem::new(ProblemCode::SignInRequired)) };
-        let Refreshed::Done { access, refresh } = accounts.refresh(&browser.visitor, &token).await? else {
+        let Refreshed::Done { access, refresh } = accounts.refresh(&browser.visitor, &token, audience).await? else {
             return Err(Problem::new(ProblemCode::SignInRequired));
         };
         return Ok(Json(SignedInBody {
@@ -59,7 +61,7 @@ pub async fn refresh(
         let gone = SetCookies::new(&app).clear(Cookie::Session);
         return Ok((gone, Problem::new(ProblemCode::SignInRequired)).into_response());
     };
-    let access = accounts.access_token(&current.account, &current.session).await?;
+    let access = accounts.access_token(&current.account, &current.session, audience).await?;
     let expires_in = Some(access.claims.expires_in(now));
     Ok(Json(SignedInBody { token: Some(access.token.expose().clone()), expires_in, ..SignedInBody::default() }).into_response())
 }
@@ -97,7 +99,7 @@ pub async fn introspect(
     } else {
         return Err(Problem::new(ProblemCode::UnsupportedMediaType).detail("Send a form, or application/json."));
     };
-    let found = accounts.current_by_access_token(&shown.token.0).await?;
+    let found = accounts.current_by_access_token(&shown.token.0, ShownFor::Question).await?;
     let claims = found.map(|(_, claims)| serde_json::to_value(claims).map_err(Problem::internal)).transpose()?;
     Ok(Json(match claims {
         Some(serde_json::Value::Object(claims)) => IntrospectionBody { active: true, token_type: Some("Bearer"), claims },

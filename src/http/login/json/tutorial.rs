@@ -19,7 +19,7 @@ use crate::http::extract::{OptionalJson, Peer, StrictJson, body, is_form, is_jso
 use crate::http::login::browser::{Browser, SetCookies};
 use crate::http::login::json::answers::{MessageBody, ProtectedBody, SignedInBody};
 use crate::http::login::json::bodies::{LoginBody, RegisterBody, VerifyBody, WhoBody, needed, typed};
-use crate::http::login::json::code::{asked, signed_in};
+use crate::http::login::json::code::{asked, meant, signed_in};
 use crate::http::login::json::refusals::{ErrorBody, Plain, PlainRefusals, not_judged, not_sent};
 use crate::http::login::person::{Bearer, People};
 use crate::http::problem::{Problem, ProblemCode};
@@ -51,7 +51,7 @@ pub async fn register(
         password: body.password.0.to_string(),
     };
     match accounts.register(&browser.visitor, wanted).await? {
-        Registered::Made | Registered::Taken => {
+        Registered::Made | Registered::Taken(_) => {
             let body = MessageBody { message: "Registered successfully", method: None };
             Ok((StatusCode::CREATED, SetCookies::new(&app), Json(body)).into_response())
         }
@@ -87,7 +87,6 @@ pub async fn login(
         SignIn::Done(done) => Ok(signed_in(&app, &accounts, &browser, &done, false).await?),
         SignIn::Refused => Ok(unauthorized("Invalid credentials")),
         SignIn::Limited(limited) => Err(Problem::from(limited).into()),
-        SignIn::Invalid(invalid) => Err(Problem::from(invalid).into()),
     }
 }
 
@@ -191,11 +190,11 @@ pub async fn protected(bearer: Result<Bearer, Problem>) -> Answer {
     Ok(Json(ProtectedBody { message: "Welcome!", user }).into_response())
 }
 
-/// A browser's cookie, or what was typed.
+/// The sign-in that is meant. A client without cookies has to name whose.
 fn which(browser: &Browser, typed: Option<String>) -> Result<FlowRef, Problem> {
-    match &browser.flow {
-        Some(token) => Ok(FlowRef::Token(token.clone())),
-        None => Ok(FlowRef::Typed(needed(typed)?)),
+    match meant(browser, typed)? {
+        Some(flow) => Ok(flow),
+        None => needed(None).map(FlowRef::Typed),
     }
 }
 

@@ -1,7 +1,9 @@
-//! The words of the pages: one file for each language under `templates/login/`, embedded and read once. A language in which
-//! a key or the place for a value is missing is refused whole, so a page never shows half of one.
+//! The words of the pages: one file for each language under `templates/login/`, embedded, and read when somebody first wants it:
+//! most servers speak one or two of them, and all take some megabytes. A language in which a key or the place for a value is
+//! missing is refused whole, so a page never shows half of one; a test reads them all, so that none is.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Deserializer, de};
 
@@ -184,25 +186,42 @@ pub struct TextsError {
     cause: toml::de::Error,
 }
 
+/// A language that is read at its first use.
+#[derive(Debug)]
+struct Shelf {
+    locale: &'static str,
+    source: &'static str,
+    /// None where the file cannot be used.
+    texts: OnceLock<Option<Box<Texts>>>,
+}
+
+impl Shelf {
+    fn texts(&self) -> Option<&Texts> {
+        let texts = self.texts.get_or_init(|| match read(self.locale, self.source) {
+            Ok(texts) => Some(Box::new(texts)),
+            Err(error) => {
+                tracing::error!(%error, "pages in this language are shown in English");
+                None
+            }
+        });
+        texts.as_deref()
+    }
+}
+
 /// All languages.
 #[derive(Debug)]
 pub struct Catalogue {
     last_resort: Texts,
-    others: HashMap<&'static str, Texts>,
+    others: HashMap<&'static str, Shelf>,
 }
 
 impl Catalogue {
-    /// Reads what is embedded.
+    /// Reads English, and knows where the others are.
     pub fn load() -> Result<Catalogue, TextsError> {
-        let mut others = HashMap::new();
-        for (locale, source) in SHIPPED {
-            others.insert(*locale, read(locale, source)?);
-        }
-        let last_resort = match others.remove(LAST_RESORT) {
-            Some(texts) => texts,
-            None => read(LAST_RESORT, "")?,
-        };
-        Ok(Catalogue { last_resort, others })
+        let shelf = |(locale, source): &(&'static str, &'static str)| (*locale, Shelf { locale, source, texts: OnceLock::new() });
+        let mut others: HashMap<_, _> = SHIPPED.iter().map(shelf).collect();
+        let english = others.remove(LAST_RESORT).map_or("", |shelf| shelf.source);
+        Ok(Catalogue { last_resort: read(LAST_RESORT, english)?, others })
     }
 
     /// The words for a locale or its language; English where there are none.
@@ -221,7 +240,7 @@ impl Catalogue {
     fn exactly(&self, locale: &str) -> Option<&Texts> {
         let locale = locale.to_ascii_lowercase();
         let language = language(&locale);
-        if language == LAST_RESORT { Some(&self.last_resort) } else { self.others.get(language) }
+        if language == LAST_RESORT { Some(&self.last_resort) } else { self.others.get(language).and_then(Shelf::texts) }
     }
 }
 
@@ -248,7 +267,9 @@ mod tests {
         let names = |shipped: &[(&'static str, &'static str)]| shipped.iter().map(|(locale, _)| *locale).collect::<Vec<_>>();
         assert_eq!(names(SHIPPED), names(words::SHIPPED));
         let catalogue = Catalogue::load().expect("texts");
-        for (locale, _) in SHIPPED {
+        for (locale, source) in SHIPPED {
+            let read = read(locale, source).map(|texts| texts.locale).map_err(|error| error.to_string());
+            assert_eq!((read, catalogue.of(locale).locale), (Ok(*locale), *locale));
             assert_eq!(catalogue.of(locale).direction.to_string(), words::direction(locale), "{locale}");
         }
     }
@@ -269,6 +290,17 @@ mod tests {
             let error = read("en", &english.replace(found, instead)).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.starts_with("templates/login/en.toml") && error.contains(complaint), "{instead:?}: {error}");
         }
+    }
+
+    /// What nobody asked for takes no memory; what somebody did is read once.
+    #[test]
+    fn a_language_is_read_when_it_is_wanted() {
+        let catalogue = Catalogue::load().expect("texts");
+        let read = |catalogue: &Catalogue| catalogue.others.values().filter(|shelf| shelf.texts.get().is_some()).count();
+        assert_eq!((read(&catalogue), catalogue.of("en").locale), (0, "en"));
+        let german: *const Texts = catalogue.of("de-AT");
+        assert!(std::ptr::eq(german, catalogue.best(Some("de"), "fr")));
+        assert_eq!(read(&catalogue), 1);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::de::value::MapDeserializer;
 use serde::de::{DeserializeOwned, value};
@@ -16,7 +16,7 @@ use serde::de::{DeserializeOwned, value};
 use super::login;
 use super::visit::{Member, Visit};
 use crate::app::App;
-use crate::http::extract::body;
+use crate::http::extract::{body, is_form};
 use crate::http::login::origin::{Sender, sender};
 use crate::http::login::pages::frame::Notice;
 use crate::http::problem::{Problem, ProblemCode};
@@ -73,11 +73,6 @@ impl<T: DeserializeOwned + Send> FromRequest<Arc<App>> for MemberSent<T> {
 fn expired(visit: &Visit) -> Response {
     let page = login::page(visit, StatusCode::FORBIDDEN, Some(Notice::FormExpired), "");
     page.unwrap_or_else(IntoResponse::into_response)
-}
-
-fn is_form(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
 /// The token and the other fields. A field that the form does not have, or that comes twice, is refused: somebody made it up.

@@ -66,7 +66,6 @@ pub async fn send(Sent { visit, form }: Sent<LoginForm>) -> Result<Response, Pro
         SignIn::Next(step) => next(&visit, *step, &form.phone).await,
         SignIn::Done(signed_in) => visit.signed_in(&signed_in, "/profile").await,
         SignIn::Refused => page(&visit, StatusCode::UNAUTHORIZED, Some(Notice::WrongCredentials), &form.phone),
-        SignIn::Invalid(_) => not_an_identifier(&visit, &form.phone),
         SignIn::Limited(limited) => {
             let page = page(&visit, StatusCode::TOO_MANY_REQUESTS, Some(wait(&limited)), &form.phone)?;
             Ok(retry_after(page, &limited))

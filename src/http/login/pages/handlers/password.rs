@@ -46,7 +46,7 @@ pub async fn change(MemberSent { member, form }: MemberSent<PasswordForm>) -> Re
         Confirmed::Done(confirmed) => {
             let cookies = SetCookies::new(&visit.app).signed_in(&confirmed, &visit.visitor, visit.accounts.clock.now());
             let wants_two = member.current.wants_two;
-            let current = Current { session: confirmed.session.clone(), account: confirmed.account.clone(), wants_two };
+            let current = Current { session: confirmed.session.clone(), account: confirmed.account.clone(), wants_two, by_its_token: true };
             set(&member, &current, cookies, &form.new_password).await
         }
         Confirmed::Wrong => page(&member, StatusCode::UNAUTHORIZED, Some(Notice::WrongCredentials), None, None).await,

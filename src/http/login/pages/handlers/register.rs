@@ -46,11 +46,8 @@ pub async fn send(Sent { visit, form }: Sent<RegisterForm>) -> Result<Response, 
     match visit.accounts.register(&visit.visitor, wanted).await? {
         Registered::Made => made(&visit),
         // Whoever must not learn who has an account is told nothing; the owner was told.
-        Registered::Taken if !visit.accounts.settings.reveal_taken => made(&visit),
-        Registered::Taken => {
-            let field = if form.phone.trim().is_empty() { "email" } else { "phone" };
-            page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, None, Some((field, Invalid::Taken)))
-        }
+        Registered::Taken(_) if !visit.accounts.settings.reveal_taken => made(&visit),
+        Registered::Taken(kind) => page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, None, Some((kind.as_str(), Invalid::Taken))),
         Registered::Invalid(invalid) => {
             let wrong = what(&visit, &form, &invalid);
             page(&visit, StatusCode::UNPROCESSABLE_ENTITY, &form, None, Some(wrong))
