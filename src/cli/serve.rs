@@ -28,6 +28,8 @@ use crate::verification::policy::DEFAULT_SERVICE;
 const REST: Duration = Duration::from_millis(200);
 /// The pause between two steps of it. A step is short, so that nobody waits long behind it.
 const BREATH: Duration = Duration::from_millis(25);
+/// The pause after it failed: nobody is in a hurry, and a database that is down is not the news of every moment.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// How often ended sessions and flows are removed. They are dead before.
 const ACCOUNTS_EVERY: Duration = Duration::from_secs(600);
 /// The key that the first start in dev mode makes, in the data directory.
@@ -203,7 +205,7 @@ async fn sweep(app: Arc<App>, clock: Arc<dyn Clock>, retention: Duration, mut st
             Ok(_) => BREATH,
             Err(error) => {
                 tracing::warn!(%error, "housekeeping failed");
-                REST
+                AFTER_FAILURE
             }
         };
     }

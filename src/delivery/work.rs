@@ -185,6 +185,8 @@ async fn deliver(shared: &Arc<Lanes>, provider: &Provider, health: &Mutex<Health
             let delivered = Delivered { id: verification.id, message: verification.sends, result, now };
             Some(Report { service: Arc::clone(&verification.service), delivered, objection: None, noted: job.parcel.noted })
         }
+        // Who stood still finds all his calls timed out: what others took over meanwhile is not his to give up.
+        Err(_) if !tools.lease.owns(job.parcel.verification.queued_by) => None,
         Err(error) => {
             let verification = &job.parcel.verification;
             tracing::warn!(

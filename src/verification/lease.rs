@@ -108,6 +108,11 @@ impl Lease {
         }
     }
 
+    /// Whether what was queued under that name is still this replica's, as far as it has heard.
+    pub fn owns(&self, queued_by: Option<Uuid>) -> bool {
+        self.state().name == queued_by
+    }
+
     /// The server stops: whoever waits for the lease waits no longer, and what is left is for others.
     pub fn close(&self) {
         self.state().closing = true;
@@ -268,6 +273,7 @@ mod tests {
         hears(&lease, NAMED).await;
         // What was queued under no name that the store knows may be anybody's.
         assert_eq!((permits(&lease, None), permits(&lease, FIRST)), (Some(false), Some(true)));
+        assert!(lease.owns(FIRST) && !lease.owns(None));
     }
 
     #[tokio::test]

@@ -36,6 +36,7 @@
 //! - [`examples`]: services that verify our tokens (`./test examples`)
 //! - [`environment`]: the variables of systems that this one replaces
 //! - [`import`]: people who come from another system
+//! - [`upgrade`]: databases of earlier versions
 //! - [`backup`]: copies of the databases, and what is left of them when they are put back
 //! - [`inbox`]: what the dev inbox shows
 //! - [`replicas`]: two servers on one database
@@ -147,5 +148,6 @@ mod twilio_services;
 mod twilio_verifications;
 mod twilio_verify;
 mod twilio_webhooks;
+mod upgrade;
 mod web_app;
 mod webhook;

@@ -81,6 +81,10 @@ impl From<sqlx::Error> for DataError {
             sqlx::Error::Tls(error) => (Reason::Refused, format!("TLS: {error}")),
             sqlx::Error::Configuration(error) => (Reason::Refused, format!("its address: {error}")),
             sqlx::Error::Database(error) => refused(error.as_ref()),
+            // It listens and hangs up: a proxy before a database that is down. (The driver reads a zero where nothing came.)
+            sqlx::Error::Protocol(text) if text.contains("EOF") || text.contains("SSLRequest: 0x00") => {
+                (Reason::Unreachable, "it hung up".into())
+            }
             sqlx::Error::Protocol(_) => (Reason::Other, "it does not speak as expected".into()),
             sqlx::Error::RowNotFound => (Reason::Other, "no such row".into()),
             sqlx::Error::ColumnDecode { index, .. } => (Reason::Other, format!("column {index} is not what it should be")),

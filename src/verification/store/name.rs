@@ -26,6 +26,12 @@ impl Name {
         Uuid::from_u128(self.get().as_u128().wrapping_add(1 << 64))
     }
 
+    /// Nobody knows whether something was queued under the present name whose answer never came: nobody here would send it. So
+    /// the name is given up. It is no longer said to live, and what is queued under it goes to whoever asks first.
+    pub fn give_up(&self) {
+        self.set(self.following());
+    }
+
     /// From now on.
     pub fn set(&self, name: Uuid) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = name;

@@ -11,7 +11,7 @@ use super::{Outcome, ensure};
 use crate::verification::limit::{FailureRule, LimitName, Quota, Rule, Take};
 use crate::verification::model::{CodeBy, Event, EventKind, Origin, Status, Verification, VerificationId, failures_key};
 use crate::verification::store::{
-    AttemptOutcome, CancelOutcome, Checked, Delivered, Receipt, ReceiptState, Sending, Store, StoreError, Target,
+    AttemptOutcome, CancelOutcome, Checked, Delivered, Heartbeat, Receipt, ReceiptState, Sending, Store, StoreError, Target,
 };
 
 /// Servers on the same data.
@@ -46,6 +46,7 @@ pub const CASES: &[(&str, SharedCase)] = cases![
     a_subject_is_closed_and_released_for_all,
     the_dead_leave_their_messages_to_one,
     who_took_over_may_die_too,
+    who_was_taken_for_dead_hears_of_it,
     what_was_sent_again_is_not_left_behind,
     all_may_sweep_at_once,
 ];
@@ -435,6 +436,38 @@ async fn the_dead_leave_their_messages_to_one(replicas: Replicas) -> Outcome {
     for store in &living {
         ensure!(ids_left(store, NOW + BEAT).await?.is_empty(), "handed out twice");
     }
+    Ok(())
+}
+
+async fn named(store: &Arc<dyn Store>, until: crate::clock::Timestamp) -> Result<uuid::Uuid, String> {
+    match store.heartbeat(until).await.map_err(text)? {
+        Heartbeat::Renamed(name) => Ok(name),
+        other => Err(format!("a new name was due: {other:?}")),
+    }
+}
+
+/// R24: a replica that was silent for long keeps what nobody took over. From whom something was taken hears so, and what it had
+/// queued is another one's by name.
+async fn who_was_taken_for_dead_hears_of_it(replicas: Replicas) -> Outcome {
+    let (silent, other) = (&replicas[0], &replicas[1]);
+    let (name, others) = (named(silent, NOW + BEAT).await?, named(other, NOW + LIFE).await?);
+    ensure!(name != others, "two replicas of one name");
+    let begun = begun(silent, verification(1, 1)).await?;
+    ensure!(begun.queued_by == Some(name), "queued by {:?}, and not by {name}", begun.queued_by);
+    let kept = silent.heartbeat(NOW + 2 * BEAT).await.map_err(text)?;
+    ensure!(kept == Heartbeat::Kept, "nobody took anything: {kept:?}");
+    let late = NOW + 3 * BEAT;
+    let left = other.undelivered(late).await.map_err(text)?;
+    ensure!(left.len() == 1 && left[0].queued_by == Some(others), "not taken over by name: {left:?}");
+    let renamed = named(silent, late + BEAT).await?;
+    ensure!(renamed != name && renamed != others, "a name was used twice");
+    let after = match silent.start(start(verification(2, 2))).await.map_err(text)? {
+        Sending::Queued(verification, _) => verification,
+        other => return Err(format!("{other:?}")),
+    };
+    ensure!(after.queued_by == Some(renamed), "queued by {:?}, and not by {renamed}", after.queued_by);
+    let left = other.undelivered(late).await.map_err(text)?;
+    ensure!(left.is_empty(), "what is queued under the new name is its own");
     Ok(())
 }
 

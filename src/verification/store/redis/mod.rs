@@ -190,7 +190,7 @@ impl Store for RedisStore {
             .add(origin_text(&origin))
             .add(windows_text(&sends));
         let call = add_takes(rows::add_row(call, &verification)?, &takes);
-        let answer = self.run(&call).await?;
+        let answer = self.run(&call).await.inspect_err(|_| self.name.give_up())?;
         self.sent(name, answer, &takes, origin, now)
     }
 
@@ -208,7 +208,7 @@ impl Store for RedisStore {
             .add(resend.tag.0)
             .number(resend.pepper_id.into())
             .number(resend.expires_at.0);
-        let answer = self.run(&add_takes(call, &resend.takes)).await?;
+        let answer = self.run(&add_takes(call, &resend.takes)).await.inspect_err(|_| self.name.give_up())?;
         self.sent(name, answer, &resend.takes, resend.origin, now)
     }
 
@@ -401,7 +401,14 @@ impl Store for RedisStore {
             let (replica, mut after) = (dead.needed()?, String::new());
             loop {
                 let call = Call::new(&script::ADOPT, now).add(&replica).add(id_text(name)).add(&after).number(ADOPTED_AT_ONCE);
-                let (_, mut reply) = self.run(&call).await?;
+                let (_, mut reply) = match self.run(&call).await {
+                    // What was taken over is ours; whether this was as well nobody knows.
+                    Err(error) => {
+                        self.name.give_up();
+                        return if adopted.is_empty() { Err(error) } else { Ok(adopted) };
+                    }
+                    ran => ran?,
+                };
                 let mut some = reply.list()?;
                 while !some.is_empty() {
                     adopted.push(Verification { queued_by: Some(name), ..rows::row(some.list()?)? });

@@ -176,7 +176,7 @@ impl Store for SqlStore {
     }
 
     async fn undelivered(&self, now: Timestamp) -> Result<Vec<Verification>, StoreError> {
-        queue::undelivered(&self.connections, self.name.get(), now).await.map_err(Failure::into_error)
+        queue::undelivered(&self.connections, &self.name, now).await.map_err(Failure::into_error)
     }
 
     async fn sweep(&self, before: Timestamp, now: Timestamp) -> Result<usize, StoreError> {

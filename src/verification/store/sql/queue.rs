@@ -1,6 +1,7 @@
 //! Whose messages are whose: a replica that no longer says that it lives loses what it had queued to whoever asks first.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use serde::Serialize;
 use sqlx::any::AnyRow;
@@ -17,6 +18,9 @@ use crate::verification::store::name::Name;
 
 /// Messages claimed in one transaction.
 const STEP: i64 = 200;
+/// How often a claim that was in the way of another one runs, at most, and the pause before it runs again.
+const RUNS: u32 = 8;
+const PAUSE: Duration = Duration::from_millis(10);
 
 #[derive(Serialize)]
 struct Claimed<'r> {
@@ -41,15 +45,38 @@ pub async fn heartbeat(connections: &Connections, name: &Name, until: Timestamp)
     Ok(Heartbeat::Renamed(new))
 }
 
-/// Takes over what is queued by replicas that no longer live at that time.
-pub async fn undelivered(connections: &Connections, name: Uuid, now: Timestamp) -> Result<Vec<Verification>, Failure> {
+/// Takes over what is queued by replicas that no longer live at that time. What was taken before something failed is ours, and
+/// handed out; the rest waits for the next time.
+pub async fn undelivered(connections: &Connections, name: &Name, now: Timestamp) -> Result<Vec<Verification>, Failure> {
     let (mut found, mut after) = (Vec::new(), String::new());
     loop {
-        let orphans = orphans(connections, now, &after).await?;
-        let Some(last) = orphans.last() else { return Ok(found) };
-        after.clone_from(&last.0);
-        found.extend(claim(connections, name, now, orphans).await?);
+        match step(connections, name, now, &after).await {
+            Ok(None) => return Ok(found),
+            Ok(Some((claimed, last))) => {
+                found.extend(claimed);
+                after = last;
+            }
+            Err(failure) => {
+                if matches!(failure, Failure::Unknown(_)) {
+                    name.give_up();
+                }
+                return if found.is_empty() { Err(failure) } else { Ok(found) };
+            }
+        }
     }
+}
+
+/// Some of it, and the last id that was looked at; none where there is no more.
+async fn step(connections: &Connections, name: &Name, now: Timestamp, after: &str) -> Result<Option<(Vec<Verification>, String)>, Failure> {
+    let orphans = orphans(connections, now, after).await?;
+    let Some((last, _)) = orphans.last().cloned() else { return Ok(None) };
+    for _ in 1..RUNS {
+        match claim(connections, name.get(), now, &orphans).await {
+            Err(Failure::Again(_)) => tokio::time::sleep(PAUSE).await,
+            done => return Ok(Some((done?, last))),
+        }
+    }
+    Ok(Some((claim(connections, name.get(), now, &orphans).await?, last)))
 }
 
 /// Messages of the dead, with who they are, in the order of their ids.
@@ -65,12 +92,7 @@ async fn orphans(connections: &Connections, now: Timestamp, after: &str) -> Resu
 
 /// Of those, the ones that are still waiting where they were, now ours. Whose they were is forgotten with the same step, so
 /// that it hears of it should it still be there; one that was heard in between keeps its own.
-async fn claim(
-    connections: &Connections,
-    name: Uuid,
-    now: Timestamp,
-    orphans: Vec<(String, String)>,
-) -> Result<Vec<Verification>, Failure> {
+async fn claim(connections: &Connections, name: Uuid, now: Timestamp, orphans: &[(String, String)]) -> Result<Vec<Verification>, Failure> {
     let mut change = connections.change().await?;
     let me = name.to_string();
     let mut alive = BTreeSet::new();
@@ -81,7 +103,7 @@ async fn claim(
             alive.insert(replica.clone());
         }
     }
-    let orphans: HashMap<_, _> = orphans.into_iter().filter(|(_, replica)| !alive.contains(replica)).collect();
+    let orphans: HashMap<_, _> = orphans.iter().filter(|(_, replica)| !alive.contains(replica)).cloned().collect();
     let ids = VERIFICATION.keyed(orphans.keys().cloned());
     let mut claimed = Vec::new();
     for row in change.rows(change.dialect.lock(&VERIFICATION), [json(&ids)?.into()]).await? {

@@ -113,6 +113,9 @@ impl Desk {
                 }
                 Err(failure) => {
                     tracing::error!(%failure, transitions = jobs.len(), "a batch did not come through");
+                    if matches!(failure, Failure::Unknown(_)) {
+                        self.name.give_up();
+                    }
                     Some(failure.into_error())
                 }
             };
