@@ -92,7 +92,12 @@ impl Lease {
                 (state.name, state.holds, state.closing)
             };
             if name != queued_by {
-                return false;
+                // While a beat is under way the store may have given the new name to a message before it was told here.
+                drop(self.beating.lock().await);
+                if self.state().name != queued_by {
+                    return false;
+                }
+                continue;
             }
             if self.lasts_for(holds, LEAST) {
                 return true;
@@ -274,6 +279,18 @@ mod tests {
         // What was queued under no name that the store knows may be anybody's.
         assert_eq!((permits(&lease, None), permits(&lease, FIRST)), (Some(false), Some(true)));
         assert!(lease.owns(FIRST) && !lease.owns(None));
+    }
+
+    /// The store knows the new name a moment earlier: what it queued under it must not be dropped.
+    #[tokio::test]
+    async fn a_name_that_is_on_its_way_is_waited_for() {
+        let (_, lease) = lease();
+        let beat = lease.beat(|_| async {
+            tokio::task::yield_now().await;
+            Ok(NAMED)
+        });
+        let (heard, permitted) = tokio::join!(beat, lease.permits(FIRST));
+        assert!(heard.is_ok() && permitted);
     }
 
     #[tokio::test]

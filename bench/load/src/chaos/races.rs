@@ -202,8 +202,9 @@ pub fn taken_over(cluster: &Cluster, numbers: &Numbers, still: bool) -> Result<(
         }
         if still {
             cluster.replica(0).signal("CONT")?;
-            // It hears that it was taken for dead, or it sends everything again.
-            std::thread::sleep(Duration::from_secs(3));
+            // It hears that it was taken for dead, or it sends everything again: once its breaker lets it, which saw all that was
+            // under way run out of time.
+            std::thread::sleep(Duration::from_secs(35));
             cluster.replica(0).ready(PATIENCE)
         } else {
             cluster.replica(0).start()
