@@ -16,7 +16,7 @@ async fn token_for(person: &Person, audience: &str) -> Value {
 }
 
 /// Ann, and somebody who holds nothing but a token of hers.
-async fn holder(person: &Person, token: &Value) -> Person {
+fn holder(person: &Person, token: &Value) -> Person {
     let holder = Person { jar: None, headers: Vec::new(), ..person.elsewhere() };
     holder.hold(token);
     holder
@@ -28,8 +28,8 @@ async fn holder(person: &Person, token: &Value) -> Person {
 async fn a_services_token_does_not_open_the_account() {
     let app = TestApp::with(SETTINGS).await;
     let ann = Person::browser(&app, 1).arrive().await;
-    let own = holder(&ann, &ann.act("POST", "/auth/refresh").await.expect(200)["token"]).await;
-    let shop = holder(&ann, &token_for(&ann, SHOP).await).await;
+    let own = holder(&ann, &ann.act("POST", "/auth/refresh").await.expect(200)["token"]);
+    let shop = holder(&ann, &token_for(&ann, SHOP).await);
     let routes = [
         ("GET", "/auth/me"),
         ("GET", "/auth/identifiers"),
