@@ -66,12 +66,23 @@ pub(super) fn run(mut connection: AnyConnection, dialect: Dialect) -> BoxFuture<
             migrator.run_direct(None, &mut *change, false).await?;
             change.commit().await?;
         } else {
+            if dialect == Dialect::Mysql {
+                wait_for_turn(&mut connection).await?;
+            }
             // The server's own lock is held meanwhile.
             migrator.run_direct(None, &mut connection, false).await?;
         }
         Ok(connection.close().await?)
     };
     Box::pin(work)
+}
+
+/// MariaDB takes the endless wait that sqlx asks for its lock to mean none at all: so a lock of our own comes first. It goes with
+/// the connection.
+async fn wait_for_turn(connection: &mut AnyConnection) -> Result<(), DataError> {
+    let asked = "SELECT CAST(COALESCE(GET_LOCK(CONCAT('countersign-', SHA1(DATABASE())), 60), 0) AS SIGNED)";
+    let (got,): (i64,) = sqlx::query_as(asked).fetch_one(connection).await?;
+    if got == 1 { Ok(()) } else { Err(DataError::because(Reason::Slow, "others migrate")) }
 }
 
 /// Every migration, of a database that is not there yet.
