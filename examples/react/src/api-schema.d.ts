@@ -647,6 +647,7 @@ export interface components {
             user: Record<string, never>;
         };
         RefreshBody: {
+            audience?: string;
             refresh_token?: string;
         };
         RegisterBody: {

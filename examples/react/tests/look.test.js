@@ -82,7 +82,7 @@ test("the keyboard alone is enough, and the focus and the title follow the page"
     // A page moves the focus a moment after it is shown.
     const focused = async (expected) => {
       await page.waitForFunction(
-        (expected) => [document.activeElement.tagName, document.activeElement.name ?? document.activeElement.textContent].join(" ") === expected,
+        (wanted) => [document.activeElement.tagName, document.activeElement.name ?? document.activeElement.textContent].join(" ") === wanted,
         expected,
       ).catch(async () => assert.equal(await focus(), expected));
     };
