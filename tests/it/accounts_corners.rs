@@ -58,7 +58,7 @@ async fn the_reset_that_is_named_is_meant() {
 async fn the_field_that_is_taken_is_named() {
     let app = TestApp::new().await;
     Person::browser(&app, 1).arrive().await;
-    app.meddle("UPDATE identifier SET proven_at = 1, owned_value = value WHERE kind = 'email'");
+    app.meddle("UPDATE identifier SET proven_at = 1, owned_value = value WHERE kind = 'email'").await;
     let tab = Tab::new(&app, 2);
     tab.get("/register").await;
     let error_of = |body: &str, field: &str| body.contains(&format!("id=\"{field}-error\""));
@@ -101,7 +101,7 @@ async fn accounts_that_nobody_proved_are_swept() {
     eve.register().await;
     app.meddle(
         "INSERT INTO account (id, full_name, locale, roles, status, password_changed_at, created_at) VALUES ('x', '', 'en', '', 'active', 0, 0)",
-    );
+    ).await;
     // Which proves nothing here, and is somebody all the same.
     ann.login().await.expect(200);
     let sweep = async || {

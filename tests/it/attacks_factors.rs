@@ -85,7 +85,7 @@ async fn an_error_inside_the_second_factor_lets_nobody_in() {
     for form in [secret.to_owned(), secret.replace(' ', ""), hex, STANDARD.encode(&raw), URL_SAFE_NO_PAD.encode(&raw)] {
         assert!(dump.len() > 100 && !dump.contains(&form), "{dump}");
     }
-    app.meddle("CREATE TABLE kept AS SELECT id, secret FROM factor");
+    app.meddle("CREATE TABLE kept AS SELECT id, secret FROM factor").await;
     let repair = "UPDATE factor SET secret = (SELECT secret FROM kept WHERE kept.id = factor.id)";
     for (damage, repair) in [
         ("UPDATE factor SET secret = 'AQ'", repair),
@@ -101,14 +101,14 @@ async fn an_error_inside_the_second_factor_lets_nobody_in() {
         app.advance(60);
         let other = ann.elsewhere();
         other.login().await.expect(200);
-        app.meddle(damage);
+        app.meddle(damage).await;
         for code in [totp_now(&app, &hers["secret"]), totp_now(&app, &his["secret"])] {
             let answer = other.post("/auth/verify-otp", json!({ "code": code, "refresh": true })).await;
             assert!(matches!(answer.status, 401 | 500 | 503), "{damage}: {} {}", answer.status, answer.body);
             assert!(!answer.body.contains("token"), "{damage}: {}", answer.body);
         }
         assert_eq!(other.cookie("countersign_session"), None, "{damage}");
-        app.meddle(repair);
+        app.meddle(repair).await;
     }
     app.advance(60);
     let other = ann.elsewhere();

@@ -167,9 +167,9 @@ async fn without_its_stores_nobody_is_let_in() {
         assert_eq!((half.cookie("countersign_session"), stranger.cookie("countersign_session")), (None, None), "{what}");
     };
     for table in ["account", "flow", "identifier"] {
-        app.meddle(&format!("PRAGMA legacy_alter_table = ON; ALTER TABLE {table} RENAME TO gone"));
+        app.meddle(&format!("PRAGMA legacy_alter_table = ON; ALTER TABLE {table} RENAME TO gone")).await;
         closed(table, table != "flow").await;
-        app.meddle(&format!("PRAGMA legacy_alter_table = ON; ALTER TABLE gone RENAME TO {table}"));
+        app.meddle(&format!("PRAGMA legacy_alter_table = ON; ALTER TABLE gone RENAME TO {table}")).await;
     }
     // Limits and codes cannot be written: nothing is judged, however often it is tried.
     app.meddle_with_codes("ALTER TABLE event RENAME TO gone; ALTER TABLE bucket_journal RENAME TO gone_too");

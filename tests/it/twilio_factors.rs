@@ -291,7 +291,7 @@ async fn secrets_are_sealed_for_their_factor() {
     story.app.meddle(&format!(
         "UPDATE entity_factor SET secret = (SELECT secret FROM (SELECT secret FROM entity_factor WHERE id = '{}') AS other) WHERE id = '{}'",
         ids[1], ids[0]
-    ));
+    )).await;
     let challenge = story.challenge(&bob, &[]).await.expect(201);
     let answer = story.answer(&challenge, &totp_now(&story.app, &carol["binding"]["secret"])).await;
     refused(&answer, 500, 20500);

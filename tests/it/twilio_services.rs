@@ -136,7 +136,7 @@ async fn what_is_set_is_what_runs() {
     let message = app.inbox().messages().await.into_iter().find(|message| message["to"] == number(2)).expect("a message");
     assert!(text(&message, "body").contains("Second"), "{message}");
     // As another server would.
-    app.meddle("UPDATE service SET settings = REPLACE(settings, 'Second', 'Third')");
+    app.meddle("UPDATE service SET settings = REPLACE(settings, 'Second', 'Third')").await;
     app.advance(1);
     assert_eq!(text(&sdk.get(&service).await.expect(200), "friendly_name"), "Third");
     let app = app.restart().await;
