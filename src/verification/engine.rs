@@ -310,7 +310,8 @@ impl Engine {
         let left = self.store.undelivered(now).await?;
         let count = left.len();
         for verification in left {
-            let policy = self.policies.current(&verification.service).await?;
+            // Nobody else is given what was claimed: nothing here may end the loop.
+            let policy = self.policy_under_way(&verification.service).await;
             if self.courier.code_maker(verification.channel, verification.destination.country()).is_none() {
                 self.give_up(&verification, "no configured provider serves it any more").await;
                 continue;
@@ -353,11 +354,7 @@ impl Engine {
 
     /// The next channel after the one that failed, with the same code. A code that cannot be made again stays where it is.
     async fn fall_back(&self, verification: Verification) {
-        // A database that does not answer: what is known here will do for a message that is under way.
-        let policy = match self.policies.current(&verification.service).await {
-            Ok(policy) => policy,
-            Err(_) => self.policy(&verification.service),
-        };
+        let policy = self.policy_under_way(&verification.service).await;
         let now = self.clock.now();
         let next = policy.channel_after(verification.channel).filter(|&channel| {
             let maker = self.courier.code_maker(channel, verification.destination.country());
@@ -384,6 +381,14 @@ impl Engine {
             return Ok(Destination::from_canonical(trimmed.to_owned(), country));
         }
         Destination::parse(input, policy.default_region).map_err(|error| InvalidField::new("to", error.to_string()).kind(error.kind()))
+    }
+
+    /// The rules for a message that is under way. Where the database does not answer, what is known here will do.
+    async fn policy_under_way(&self, service: &str) -> Arc<Policy> {
+        match self.policies.current(service).await {
+            Ok(policy) => policy,
+            Err(_) => self.policy(service),
+        }
     }
 
     /// The rules of a service as far as they are known here: those of configured services always are.

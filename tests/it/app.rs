@@ -55,6 +55,9 @@ pub struct TestApp {
     pub admin_address: SocketAddr,
     pub app: Arc<App>,
     pub wire: Arc<Wire>,
+    /// Of the client that may do everything: made before anything else is, so that no test waits for it. None where there was no
+    /// database yet.
+    key: Option<String>,
     config: Config,
     directory: TempDir,
     /// Where accounts and clients lie, where that is a server's database.
@@ -104,7 +107,7 @@ impl TestApp {
             config.database.url = Some(Redacted::new(own.url.clone()));
             config.database.connections = 4;
         }
-        TestApp::run(config, directory, own, Arc::new(TestClock::default()), tls, routes).await
+        TestApp::run(config, directory, own, Arc::new(TestClock::default()), None, tls, routes).await
     }
 
     async fn run(
@@ -112,6 +115,7 @@ impl TestApp {
         directory: TempDir,
         own: Option<OwnDatabase>,
         clock: Arc<TestClock>,
+        key: Option<String>,
         tls: Option<Arc<Tls>>,
         routes: impl FnOnce(&Arc<App>) -> Router,
     ) -> TestApp {
@@ -141,6 +145,14 @@ impl TestApp {
         })
         .await;
         app.engine.resume().await.expect("queued messages can be read");
+        let key = match key {
+            Some(key) => Some(key),
+            None => {
+                let clients = Clients::new(app.database.clone());
+                let made = clients.create(DEFAULT_SERVICE, "test", &Scope::ALL, &SystemEntropy, clock.now()).await;
+                made.ok().map(|(_, key)| key.expose().clone())
+            }
+        };
         let server = |listener, router, tls| Server {
             listener,
             router,
@@ -155,7 +167,7 @@ impl TestApp {
             tokio::spawn(server(public, routes(&app), tls).run(stopping.clone())),
             tokio::spawn(server(admin, http::admin(&app), None).run(stopping.clone())),
         ];
-        TestApp { clock, address, admin_address, wire: Wire::new(address), app, config, directory, own, stop, servers }
+        TestApp { clock, address, admin_address, wire: Wire::new(address), app, key, config, directory, own, stop, servers }
     }
 
     /// Stops as `serve` does: no new connections, requests under way finish, queued messages go out, and others hear of it.
@@ -175,10 +187,10 @@ impl TestApp {
     /// The same with other settings.
     pub async fn restart_with(mut self, change: impl FnOnce(&mut Config)) -> TestApp {
         self.stop().await;
-        let TestApp { mut config, directory, own, clock, app, wire, .. } = self;
+        let TestApp { mut config, directory, own, clock, key, app, wire, .. } = self;
         drop((app, wire));
         change(&mut config);
-        TestApp::run(config, directory, own, clock, None, http::public).await
+        TestApp::run(config, directory, own, clock, key, None, http::public).await
     }
 
     /// Another server on the same data, with the same clock: where the data are in a server's database.
@@ -194,12 +206,15 @@ impl TestApp {
         config.secrets.pepper_file = Some(config.data_dir.join("pepper.key"));
         config.data_dir = directory.path().join("data");
         change(&mut config);
-        TestApp::run(config, directory, None, Arc::clone(&self.clock), None, http::public).await
+        TestApp::run(config, directory, None, Arc::clone(&self.clock), self.key.clone(), None, http::public).await
     }
 
-    /// A client of the default service that may do everything.
+    /// The client of the default service that may do everything: always the same one.
     pub fn client(&self) -> Client {
-        self.client_of(DEFAULT_SERVICE, &Scope::ALL)
+        match &self.key {
+            Some(key) => Client { wire: Arc::clone(&self.wire), key: key.clone() },
+            None => self.client_of(DEFAULT_SERVICE, &Scope::ALL),
+        }
     }
 
     pub fn client_of(&self, service: &str, scopes: &[Scope]) -> Client {

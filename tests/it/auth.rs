@@ -2,6 +2,7 @@
 
 use countersign::clock::Clock;
 use countersign::db::client::Scope;
+use countersign::verification::policy::DEFAULT_SERVICE;
 use serde_json::{Value, json};
 
 use crate::actors::{Client, id, number};
@@ -28,7 +29,7 @@ async fn without_a_good_key_nothing_answers() {
     let app = TestApp::new().await;
     let client = app.client();
     let started = client.started(json!({ "to": number(1) })).await;
-    let other = app.client();
+    let other = app.client_of(DEFAULT_SERVICE, &Scope::ALL);
     let swapped = format!("{}{}", &client.key[..17], &other.key[17..]);
     let mut flipped = client.key.clone();
     let last = if flipped.pop() == Some('A') { 'B' } else { 'A' };
@@ -64,7 +65,7 @@ async fn without_a_good_key_nothing_answers() {
 #[tokio::test]
 async fn a_revoked_key_dies_within_a_second() {
     let app = TestApp::new().await;
-    let (client, other) = (app.client(), app.client());
+    let (client, other) = (app.client(), app.client_of(DEFAULT_SERVICE, &Scope::ALL));
     let started = client.started(json!({ "to": number(1) })).await;
     let prefix = client.key.split('_').nth(1).expect("a prefix");
     app.clients().revoke(prefix, app.clock.now()).await.expect("the database").expect("a client");

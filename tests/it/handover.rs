@@ -157,6 +157,24 @@ async fn what_a_stop_left_queued_is_sent_once() {
     assert_eq!(client.check(&started, &code(&messages[1])).await.expect(200)["valid"], true);
 }
 
+/// R08: what was claimed is handed over, also where the rules of its service cannot be read: nobody else is given it again.
+#[tokio::test]
+async fn a_service_that_cannot_be_read_stops_no_message() {
+    let one = StandIn::failing(Fail::Unavailable).await;
+    let app = app_with("[delivery]\nretry_wait = \"60s\"\n", &[one.section("a")]).await;
+    let sdk = crate::twilio::Sdk::new(&app).await;
+    let service = sdk.service(&[("FriendlyName", "Shop"), ("CodeLength", "10")]).await;
+    sdk.start(&service, &number(1)).await.expect(201);
+    app.client().started(json!({ "to": number(2) })).await;
+    let refused = [one.messages_to(&number(1), 1).await.remove(0), one.messages_to(&number(2), 1).await.remove(0)];
+    app.meddle("ALTER TABLE service RENAME TO service_gone").await;
+    one.fail(Fail::None);
+    let _app = app.restart().await;
+    for (to, refused) in [number(1), number(2)].iter().zip(&refused) {
+        assert_eq!(code(&one.messages_to(to, 2).await[1]), code(refused));
+    }
+}
+
 /// The same of the real executable, killed without a farewell.
 #[tokio::test]
 async fn a_killed_servers_messages_are_sent_by_the_next() {
