@@ -4,6 +4,7 @@
 //!
 //! - [`verification`]: the domain. One code, from start to its end; every rule lives here.
 //! - [`account`]: people, what they prove, and the sessions and tokens that come of it.
+//! - [`entity`]: people of integrators' own, and their authenticator apps.
 //! - [`delivery`]: from a code to a message in somebody's hand.
 //! - [`http`]: the faces. They translate words and status codes, and never decide.
 //! - [`app`]: the only place that names concrete stores and providers: configuration in, application out.

@@ -65,7 +65,7 @@ pub fn verifications(config: &Config, database: &Database, entropy: &dyn Entropy
         let queue = Arc::clone(&store);
         return Ok(Verifications { store, queue_depth: Box::new(move || queue.queue_depth()) });
     }
-    let store = Arc::new(SqliteStore::open(&config.database(), config.store.synchronous, Arc::new(AuditLog), now)?);
+    let store = Arc::new(SqliteStore::open(&config.store_file(), config.store.synchronous, Arc::new(AuditLog), now)?);
     let queue = Arc::clone(&store);
     Ok(Verifications { store, queue_depth: Box::new(move || queue.queue_depth()) })
 }

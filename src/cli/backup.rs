@@ -25,7 +25,7 @@ pub struct Arguments {
 
 /// Makes a backup beside a running server.
 pub fn make(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let files = [config.database(), accounts(config)?];
+    let files = [config.store_file(), accounts(config)?];
     let made = backup::make(&files, &arguments.directory, env!("CARGO_PKG_VERSION"), SystemClock.now());
     let manifest = made.context("no backup was made")?;
     if arguments.json {
@@ -41,11 +41,11 @@ pub fn make(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure>
 pub fn put_back(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure> {
     make_data_dir(config)?;
     let accounts = accounts(config)?;
-    let lock = config.database().with_extension("lock");
+    let lock = config.store_file().with_extension("lock");
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&lock);
     let file = file.with_context(|| format!("cannot open {}", lock.display()))?;
     file.try_lock().map_err(|_| anyhow!("a server is running on these files: stop it first"))?;
-    let done = backup::put_back(&arguments.directory, &config.database(), &accounts, SystemClock.now());
+    let done = backup::put_back(&arguments.directory, &config.store_file(), &accounts, SystemClock.now());
     let (manifest, closed) = done.context("nothing was put back")?;
     if arguments.json {
         terminal::say_json(&json!({ "backup": manifest, "closed": closed }));

@@ -56,7 +56,7 @@ pub fn run(file: Option<&Path>, arguments: &Arguments) -> Result<ExitCode, Failu
     let accounts = senders.as_ref().map_or(&[][..], |senders| &senders.accounts);
     checks.extend(senders::unused(accounts, &config.environment).into_iter().map(|line| Check::new("variable", Finding::Note, line)));
     checks.extend([pepper(&config), accounts_of(&config)]);
-    checks.extend(redis(&config).unwrap_or_else(|| vec![embedded(&config)]));
+    checks.extend(redis(&config).unwrap_or_else(|| embedded(&config).into_iter().collect()));
     checks.extend(database(&config));
     checks.extend([
         listener("server", &config.server.host, config.server.port, &plain_names(&config)),
@@ -116,14 +116,18 @@ fn pepper(config: &Config) -> Check {
     Check { what: "pepper", finding, detail }
 }
 
-fn embedded(config: &Config) -> Check {
-    let file = config.database();
+/// The file that keeps verifications. None: the database does, or it is said elsewhere what is wrong with that.
+fn embedded(config: &Config) -> Option<Check> {
+    if !config.stores_in_a_file().unwrap_or_default() {
+        return None;
+    }
+    let file = config.store_file();
     let (finding, detail) = match db::migrations(&file) {
         Err(error) => (Finding::Wrong, error.to_string()),
         Ok(_) if !file.exists() => (Finding::Note, format!("{} will be made at the first start", file.display())),
         Ok(migrations) => migrated(&format!("SQLite {}", file.display()), &migrations),
     };
-    Check { what: "store", finding, detail }
+    Some(Check { what: "store", finding, detail })
 }
 
 /// Where verifications are kept, if in Redis: whether it answers, and is set up to keep them.

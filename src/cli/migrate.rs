@@ -22,27 +22,32 @@ pub struct Arguments {
 }
 
 pub fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let embedded = config.stores_in_a_file()?.then(|| config.store_file());
     if !arguments.status {
         make_data_dir(config)?;
-        db::migrate(&config.database()).context("the migration failed; nothing was changed")?;
+        if let Some(file) = &embedded {
+            db::migrate(file).context("the migration failed; nothing was changed")?;
+        }
         block_on(async {
             stores::database(config).await?.close().await;
             Ok(())
         })?;
     }
+    let mut places = Vec::new();
+    if let Some(file) = embedded {
+        places.push((format!("SQLite {}", file.display()), db::migrations(&file).context("the embedded database cannot be read")?));
+    }
     let settings = config.database_settings()?;
     let place = settings.place.shown();
-    let durable = block_on(async { Ok(Database::migrations(settings).await.context("the database cannot be read")?) })?;
-    let embedded = db::migrations(&config.database()).context("the embedded database cannot be read")?;
-    let both = [(format!("SQLite {}", config.database().display()), embedded), (place, durable)];
+    places.push((place, block_on(async { Ok(Database::migrations(settings).await.context("the database cannot be read")?) })?));
     if arguments.json {
-        let shown = both.iter().flat_map(|(place, migrations)| {
+        let shown = places.iter().flat_map(|(place, migrations)| {
             migrations.iter().map(move |migration| json!({ "database": place, "name": migration.name, "applied": migration.applied }))
         });
         terminal::say_json(&shown.collect::<Vec<_>>());
         return Ok(ExitCode::SUCCESS);
     }
-    for (place, migrations) in &both {
+    for (place, migrations) in &places {
         terminal::say(place);
         for migration in migrations {
             terminal::say(&format!("{}  {}", if migration.applied { "applied" } else { "waiting" }, migration.name));

@@ -42,7 +42,7 @@ Examples:
   countersign                                   start on http://127.0.0.1:8080, with an inbox for the codes
   countersign client create --name shop         make a key for the API
   countersign send +4915112345678               send a code through a running server, and check it
-  countersign config default > countersign.toml every setting, with its default and its meaning
+  countersign config default | less             every setting, with its default and its meaning
   countersign doctor                            what this configuration means, and whether it works
 
 Settings come from a file (--config), the environment (COUNTERSIGN_SERVER__PORT=9000, also from .env), and flags.";

@@ -1,6 +1,6 @@
 //! The configuration: what may be set, where it may come from, and what happens when it is wrong.
 //!
-//! `config.default.toml` is the reference and the default at once. Seen only by `app.rs` and the command line; domain code
+//! `config.default.toml` is the reference and the default at once. Seen only by `app/` and the command line; domain code
 //! gets a checked [`crate::verification::policy::Policy`] and never a section of this.
 
 mod accounts;
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::settings::AccountSettings;
 use crate::account::token::settings::TokenSettings;
 use crate::db::Synchronous;
-use crate::db::database::Settings;
+use crate::db::database::{Place, Settings};
 use crate::telemetry::LogFormat;
 use crate::verification::Destination;
 use crate::verification::policy::{DEFAULT_SERVICE, Policy};
@@ -223,6 +223,9 @@ pub struct AllServicesConfig {
     pub destination: QuotaText,
 }
 
+/// What follows `COUNTERSIGN_` in variables that are arguments of single commands, and of the examples, and no settings.
+const OF_COMMANDS: [&str; 4] = ["config", "key", "import_from", "url"];
+
 /// Flags of the command line, the strongest layer.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Flags {
@@ -273,7 +276,7 @@ impl Config {
             own = own.merge(Toml::file_exact(file));
         }
         let own = own
-            .merge(Env::prefixed("COUNTERSIGN_").ignore(&["config"]).split("__"))
+            .merge(Env::prefixed("COUNTERSIGN_").ignore(&OF_COMMANDS).split("__"))
             .merge(Env::raw().only(&["host", "port"]).map(|name| format!("server.{}", name.as_str().to_ascii_lowercase()).into()))
             .merge(Serialized::default("server", flags));
         let mut config = Config::from_layers(own)?;
@@ -312,9 +315,14 @@ impl Config {
         service.policy(DEFAULT_SERVICE, self.mode)
     }
 
-    /// Where the database is.
-    pub fn database(&self) -> PathBuf {
+    /// The file of the embedded store, whether it is used or not.
+    pub fn store_file(&self) -> PathBuf {
         self.data_dir.join(&self.store.path)
+    }
+
+    /// Whether the embedded store keeps verifications and limits: neither Redis nor a database server does.
+    pub fn stores_in_a_file(&self) -> Result<bool, ConfigError> {
+        Ok(self.redis_peer()?.is_none() && matches!(self.database_settings()?.place, Place::File(..)))
     }
 
     /// Whether the tutorials' routes exist.
@@ -348,7 +356,7 @@ impl Config {
 
     /// Where accounts and clients are kept, and how that is used.
     pub fn database_settings(&self) -> Result<Settings, ConfigError> {
-        self.database.settings(&self.environment, &self.data_dir, self.database(), self.store.synchronous)
+        self.database.settings(&self.environment, &self.data_dir, self.store_file(), self.store.synchronous)
     }
 
     /// The Redis that keeps verifications and limits; none where a file keeps them.

@@ -31,6 +31,9 @@ pub enum BackupError {
     /// SQLite refused.
     #[error("{0}: {1}")]
     Database(String, #[source] rusqlite::Error),
+    /// None of the files exists.
+    #[error("there is nothing to back up: {0} does not exist. Does this command see the server's configuration (--config)?")]
+    Nothing(String),
     /// There is something already.
     #[error("{0} is there already")]
     Occupied(String),
@@ -82,6 +85,9 @@ pub fn make(files: &[PathBuf], directory: &Path, version: &str, now: Timestamp) 
     let _ = fs::remove_dir_all(&partial);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&partial).map_err(file_error(&partial))?;
     let mut manifest = Manifest { format: FORMAT, version: version.to_owned(), made_at: now, files: Vec::new() };
+    if !files.iter().any(|file| file.exists()) {
+        return Err(BackupError::Nothing(files.first().map(|file| file.display().to_string()).unwrap_or_default()));
+    }
     for file in files.iter().filter(|file| file.exists()) {
         let name = name_of(file)?;
         let copy = partial.join(&name);
@@ -172,7 +178,13 @@ fn close_doors(connection: &Connection, now: Timestamp) -> rusqlite::Result<(usi
     let sessions = connection.execute("DELETE FROM session", [])?;
     connection.execute("DELETE FROM flow", [])?;
     connection.execute("UPDATE browser SET remembered_until = 0", [])?;
-    let apps = connection.execute("UPDATE factor SET counter = MAX(counter, ?1) WHERE kind = 'totp'", [now.0 / STEP_MS])?;
+    let mut apps = connection.execute("UPDATE factor SET counter = MAX(counter, ?1) WHERE kind = 'totp'", [now.0 / STEP_MS])?;
+    // The same of integrators' factors, whose steps have lengths of their own, and what was asked of them. A backup of an
+    // early version has none.
+    if connection.table_exists(None, "entity_factor")? {
+        apps += connection.execute("UPDATE entity_factor SET last_step = MAX(last_step, ?1 / (period * 1000))", [now.0])?;
+        connection.execute("UPDATE challenge SET expires_at = MIN(expires_at, ?1) WHERE status = 'pending'", [now.0])?;
+    }
     connection.execute_batch("COMMIT")?;
     Ok((sessions, apps))
 }
@@ -211,6 +223,8 @@ mod tests {
         migrate(&file).expect("tables");
         fs::create_dir(home.path().join("backup.partial")).expect("what died");
         fs::write(home.path().join("backup.partial/countersign.db"), "half").expect("what died");
+        let elsewhere = make(&[home.path().join("elsewhere.db")], &backup, "1", NOW);
+        assert!(matches!(elsewhere, Err(BackupError::Nothing(_))) && !backup.exists(), "a backup of nothing");
         let no_database = home.path().join("none.db");
         fs::write(&no_database, "no database at all, but long enough to be looked at").expect("a file");
         assert!(make(&[file.clone(), no_database], &backup, "1", NOW).is_err());
@@ -249,5 +263,31 @@ mod tests {
         let found: Vec<([u8; 16], u32)> =
             statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows").collect::<Result<_, _>>().expect("rows");
         assert_eq!(found, [([1; 16], 1)]);
+    }
+    /// R27: codes of authenticator apps up to now are spent, of people's and of integrators', whatever their steps are long; and
+    /// what was asked of them is over.
+    #[test]
+    fn apps_count_from_now_on() {
+        let connection = Connection::open_in_memory().expect("sqlite");
+        for tables in [include_str!("../../migrations/sqlite/0001_accounts.sql"), include_str!("../../migrations/sqlite/0005_factors.sql")]
+        {
+            connection.execute_batch(tables).expect("tables");
+        }
+        connection.execute_batch("PRAGMA foreign_keys = OFF").expect("rows may stand alone");
+        for (id, period, last_step) in [("one", 30, 7), ("two", 60, 7), ("ahead", 30, NOW.0)] {
+            let insert = "INSERT INTO entity_factor VALUES (?1, '', '', 'sha1', 6, ?2, 1, '', NULL, ?3, 0, 0, 0, NULL)";
+            connection.execute(insert, params![id, period, last_step]).expect("a factor");
+        }
+        for (id, status) in [("asked", "pending"), ("answered", "approved")] {
+            let insert = "INSERT INTO challenge VALUES (?1, 'one', '', ?2, 0, NULL, NULL, NULL, 0, 0, ?3, NULL)";
+            connection.execute(insert, params![id, status, NOW.0 + 60_000]).expect("a challenge");
+        }
+        assert_eq!(close_doors(&connection, NOW).expect("closed"), (0, 3));
+        let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).expect(sql);
+        assert_eq!(number("SELECT last_step FROM entity_factor WHERE id = 'one'"), NOW.0 / 30_000);
+        assert_eq!(number("SELECT last_step FROM entity_factor WHERE id = 'two'"), NOW.0 / 60_000);
+        assert_eq!(number("SELECT last_step FROM entity_factor WHERE id = 'ahead'"), NOW.0);
+        assert_eq!(number("SELECT expires_at FROM challenge WHERE id = 'asked'"), NOW.0);
+        assert_eq!(number("SELECT expires_at FROM challenge WHERE id = 'answered'"), NOW.0 + 60_000);
     }
 }

@@ -1,4 +1,4 @@
-//! What a provider is: a configured account that delivers. Adding a kind is one file beside this one, one line in `app.rs`,
+//! What a provider is: a configured account that delivers. Adding a kind is one file beside this one, one line in `app/mod.rs`,
 //! and its section in the configuration reference.
 //!
 //! The families are closed, a family is open. A [`MessageProvider`] sends our code, and another one of its family may send

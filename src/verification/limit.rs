@@ -67,6 +67,22 @@ impl LimitName {
         }
     }
 
+    /// Every one.
+    pub const ALL: [LimitName; 12] = [
+        LimitName::Destination,
+        LimitName::DestinationAllServices,
+        LimitName::Failures,
+        LimitName::IpSends,
+        LimitName::IpChecks,
+        LimitName::Service,
+        LimitName::Country,
+        LimitName::Own,
+        LimitName::IpSignIns,
+        LimitName::SignInFailures,
+        LimitName::AccountFailures,
+        LimitName::IpRegistrations,
+    ];
+
     /// The key of this limit's bucket for what `parts` name.
     pub fn key(self, parts: &[&[u8]]) -> BucketKey {
         let mut digest = Sha256::new().chain_update(self.as_str());

@@ -271,7 +271,7 @@ impl TestApp {
 
     /// The same with the tables of codes and limits.
     pub fn meddle_with_codes(&self, sql: &str) {
-        rusqlite::Connection::open(self.config.database()).expect("a database").execute_batch(sql).expect(sql);
+        rusqlite::Connection::open(self.config.store_file()).expect("a database").execute_batch(sql).expect(sql);
     }
 
     pub fn stranger(&self) -> Stranger {

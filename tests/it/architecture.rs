@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use countersign::http::problem::ProblemCode;
+use countersign::verification::limit::LimitName;
 
 /// One rule: the words, and the places that may use them.
 struct Rule {
@@ -171,6 +172,14 @@ fn every_problem_is_explained() {
         let section = errors.split("\n## ").find(|section| section.lines().next().is_some_and(|title| title.trim_matches('`') == name));
         let section = section.unwrap_or_else(|| panic!("docs/errors.md has no section ## {name}"));
         assert!(section.contains(status.as_str()), "the section of {name} does not name {status}");
+    }
+}
+
+#[test]
+fn every_limit_is_explained() {
+    let errors = std::fs::read_to_string(root().join("docs/errors.md")).expect("docs/errors.md");
+    for name in LimitName::ALL.map(LimitName::as_str) {
+        assert!(errors.contains(&format!("\n| `{name}` |")), "docs/errors.md does not explain {name}");
     }
 }
 

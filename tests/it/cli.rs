@@ -83,6 +83,26 @@ fn migrations_are_shown_and_applied() {
     );
 }
 
+/// Where the database is a server's, the embedded store's file is neither made nor spoken of.
+#[test]
+fn a_file_that_is_not_used_is_not_made() {
+    let binary = Binary::new().with("DATABASE_URL", "postgres://one@127.0.0.1:1/two");
+    let said = binary.run(&["doctor"]);
+    assert!(!said.out.contains("countersign.db"), "{said:?}");
+    assert_ne!(binary.run(&["migrate"]).code, Some(0), "nobody answers there");
+    assert!(!binary.data().join("countersign.db").exists());
+}
+
+/// Variables that are arguments of single commands are no settings, whatever command finds them.
+#[test]
+fn arguments_in_the_environment_are_no_settings() {
+    for (variable, value) in [("COUNTERSIGN_KEY", "csk_x"), ("COUNTERSIGN_IMPORT_FROM", "people.csv"), ("COUNTERSIGN_URL", "http://x")] {
+        let said = Binary::new().with(variable, value).run(&["config", "check"]);
+        assert_eq!(said.code, Some(0), "{variable}: {said:?}");
+    }
+    assert_eq!(Binary::new().with("COUNTERSIGN_KEYS", "x").run(&["config", "check"]).code, Some(2));
+}
+
 #[test]
 fn doctor_tells_what_it_finds() {
     let binary = Binary::new();
