@@ -30,7 +30,7 @@ class Postgres:
         """A database of that name, and its URL."""
         self.ask(f"CREATE DATABASE {name}")
         self.name = name
-        return f"{self.server.rpartition('/')[0]}/{name}"
+        return self.url()
 
     def drop(self):
         self.ask(f"DROP DATABASE {self.name} WITH (FORCE)")
@@ -41,6 +41,9 @@ class Postgres:
 
     def url(self):
         return f"{self.server.rpartition('/')[0]}/{self.name}"
+
+    def size(self):
+        return int(self.ask(f"SELECT pg_database_size('{self.name}')"))
 
     def count(self):
         """Transactions, and statements that each were a round trip: what begins a batch is four of them in one."""
@@ -85,6 +88,9 @@ class MariaDb:
         finally:
             self.ask("SET GLOBAL innodb_flush_log_at_trx_commit = 1")
 
+    def size(self):
+        return int(self.ask(f"SELECT SUM(data_length + index_length) FROM information_schema.TABLES WHERE table_schema = '{self.name}'"))
+
     def count(self):
         """Transactions that changed something, and statements."""
         found = self.ask(
@@ -121,6 +127,9 @@ class Redis:
         self.ask("CONFIG", "SET", "appendonly", "no")
         fill_redis(self.ask, count)
         self.append()
+
+    def size(self):
+        return int(self.ask("INFO", "memory").partition("used_memory:")[2].split()[0])
 
     def count(self):
         """Scripts that somebody ran: each is a round trip."""

@@ -69,24 +69,30 @@ class Place:
     processes: Processes
     environment: dict
 
+    def servers(self):
+        return [server for server in (self.combination.sql, self.combination.redis) if server]
+
     def groups(self):
         """The servers' processes."""
-        both = (self.combination.sql, self.combination.redis)
-        return {server.title: [server.pid] for server in both if server}
+        return {server.title: [server.pid] for server in self.servers()}
 
     def count(self):
         """What the servers have counted."""
-        both = (self.combination.sql, self.combination.redis)
-        return {name: value for server in both if server for name, value in server.count().items()}
+        return {name: value for server in self.servers() for name, value in server.count().items()}
 
     def site(self):
         """One more server on it, not started yet."""
         return Countersign().site(self.processes, environment=self.environment)
 
     def fill(self, site, count):
-        """Puts so many rows into it."""
+        """Puts so many rows into it, and says how many bytes one takes where."""
         site.run("migrate")
-        combination = self.combination
+        file = site.config.parent / "data" / "countersign.db"
+
+        def sizes():
+            return {server.title: server.size() for server in self.servers()} or {"file": file.stat().st_size}
+
+        combination, before = self.combination, sizes()
         if combination.sql:
             require(shutil.disk_usage(tempfile.gettempdir()).free, count * ON_DISK, "disk")
             combination.sql.fill(count, combination.redis is not None)
@@ -94,7 +100,8 @@ class Place:
             require(free_memory(), count * IN_REDIS, "memory")
             combination.redis.fill(count)
         if not combination.sql:
-            fill_file(site.config.parent / "data" / "countersign.db", count)
+            fill_file(file, count)
+        return {where: (size - before[where]) / count for where, size in sizes().items()}
 
 
 def require(free, needed, what):
@@ -206,8 +213,8 @@ def rows(combination, count, seconds):
     """Through HTTP, with so many rows in the store."""
     with combination.fresh() as place:
         site, began = place.site(), time.monotonic()
-        place.fill(site, count)
-        return {"loaded_in": time.monotonic() - began, **serve(place, [site], seconds)}
+        filled = {"bytes": place.fill(site, count), "filled_in": time.monotonic() - began}
+        return {**filled, **serve(place, [site], seconds)}
 
 
 def replicas(combination, count, seconds):

@@ -88,9 +88,10 @@ def rows_table(all_figures):
     rows = []
     for combination, by_count in all_figures:
         for count, figures in by_count.items():
-            rows.append([combination.title, f"{count:,}", f"{figures['loaded_in']:.0f} s", rounded(figures["rps"]),
+            sizes = " + ".join(f"{where} {rounded(size)}" for where, size in figures["bytes"].items())
+            rows.append([combination.title, f"{count:,}", f"{figures['filled_in']:.0f} s", sizes, rounded(figures["rps"]),
                          f"{rounded(figures['p50_ms'])} / {rounded(figures['p99_ms'])}", rounded(cost(figures))])
-    return markdown(["store", "rows", "filled in", "pairs /s", "p50 / p99 ms", "CPU µs a pair, with the store's"], rows)
+    return markdown(["store", "rows", "filled in", "bytes a row", "pairs /s", "p50 / p99 ms", "CPU µs a pair, with the store's"], rows)
 
 
 def rows_goals(all_figures):
