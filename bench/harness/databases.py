@@ -67,8 +67,9 @@ class MariaDb:
 
     def ask(self, *statements, database=""):
         server = self.server
-        arguments = ["mariadb", "--no-defaults", "--protocol=tcp", "-NB", "-h", server.hostname, "-P", str(server.port), "-u", server.username]
-        return command([*arguments, "-e", "; ".join(statements), database], environment={"MYSQL_PWD": unquote(server.password)})
+        where = ["-h", server.hostname, "-P", str(server.port), "-u", server.username]
+        arguments = ["mariadb", "--no-defaults", "--protocol=tcp", "-NB", *where, "-e", "; ".join(statements), database]
+        return command(arguments, environment={"MYSQL_PWD": unquote(server.password)})
 
     def create(self, name):
         """A database of that name, and its URL."""

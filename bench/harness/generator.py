@@ -38,7 +38,10 @@ def finish(process, what):
         raise
     if process.returncode != 0:
         raise Unavailable(f"{what}: {last_words(errors)}")
-    return json.loads(output)
+    report = json.loads(output)
+    if not report["requests"]:
+        raise Unavailable(f"{what}: nothing was complete within the time")
+    return report
 
 
 def load(target, running, scenario, seconds, servers, prepare, second_try=False, connections=64):
