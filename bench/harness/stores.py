@@ -27,7 +27,7 @@ HELD_BACK = 2
 # From one generator's phone numbers to the next one's.
 APART = 10_000_000
 # What one row takes, in bytes, with its indexes and with what a server needs besides.
-ON_DISK, IN_REDIS = 4_000, 2_500
+ON_DISK, IN_REDIS = 2_500, 2_000
 # A server with much to bring back into Redis is not ready at once.
 READY_WITHIN = 300
 
