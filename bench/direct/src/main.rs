@@ -13,6 +13,7 @@ use clap::{Parser, ValueEnum};
 use countersign::verification::model::{Verification, VerificationId};
 use countersign::verification::store::{AttemptOutcome, Sending, Store};
 use mimalloc::MiMalloc;
+use serde_json::Value;
 use tokio::task::JoinSet;
 
 use measure::{Course, Record};
@@ -107,12 +108,10 @@ async fn work(store: Arc<dyn Store>, requests: Arc<Requests>, course: Arc<Course
     Ok(record)
 }
 
-#[tokio::main]
-async fn main() -> Result<()> {
-    let options = Options::parse();
-    let stores = stores::open(&options).await?;
+async fn run(options: &Options) -> Result<Value> {
+    let stores = stores::open(options).await?;
     let requests = Arc::new(Requests::new(options.offset));
-    let course = Arc::new(Course::new(&options));
+    let course = Arc::new(Course::new(options));
     let mut tasks = JoinSet::new();
     for task in 0..options.tasks {
         let store = Arc::clone(&stores[task % stores.len()]);
@@ -122,6 +121,31 @@ async fn main() -> Result<()> {
     while let Some(record) = tasks.join_next().await {
         together.add(record??);
     }
-    println!("{}", together.report(&course));
+    Ok(together.report(&course))
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    println!("{}", run(&Options::parse()).await?);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No limit refuses, every wrong code is judged, every right one passes, and no more is asked than was said.
+    #[tokio::test]
+    async fn as_many_as_were_asked_for_pass() {
+        let directory = std::env::temp_dir().join(format!("countersign-direct-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("countersign.db");
+        for (scenario, offset, answers) in [("start", "0", 50), ("wrong", "100", 100), ("pairs", "200", 100)] {
+            let file = file.to_str().unwrap();
+            let arguments = ["direct", "--file", file, "--tasks", "8", "--count", "50", "--scenario", scenario, "--offset", offset];
+            let report = run(&Options::parse_from(arguments)).await.unwrap();
+            assert_eq!((&report["requests"], &report["answers"]), (&50.into(), &answers.into()), "{scenario}: {report}");
+        }
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 }
