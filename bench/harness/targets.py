@@ -2,11 +2,12 @@
 
 import functools
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from .processes import Unavailable, answers_at, command, free_ports, says_listening
+from .processes import SERVER_CORE, Unavailable, answers_at, command, free_ports, says_listening
 
 BENCH = Path(__file__).resolve().parent.parent
 ROOT = BENCH.parent
@@ -24,16 +25,22 @@ class Running:
 
 
 @functools.cache
-def release_directory(package):
-    """Where cargo puts a package's release binaries, wherever it was told to."""
+def target_directory(package):
+    """Where cargo puts what it makes of a package, wherever it was told to."""
     manifest = package / "Cargo.toml"
     text = command(["cargo", "metadata", "--no-deps", "--format-version", "1", "--manifest-path", str(manifest)])
-    return Path(json.loads(text)["target_directory"]) / "release"
+    return Path(json.loads(text)["target_directory"])
 
 
-def build(package):
+def release_directory(package):
+    """Where a package's release binaries are. BENCH_PROFILE=debug: the others, to try a program out; they say nothing of speed."""
+    return target_directory(package) / os.environ.get("BENCH_PROFILE", "release")
+
+
+def build(package, *further):
     """A release build."""
-    command(["cargo", "build", "--release", "--locked", "--manifest-path", str(package / "Cargo.toml")])
+    profile = [] if os.environ.get("BENCH_PROFILE") == "debug" else ["--release"]
+    command(["cargo", "build", *profile, "--locked", "--manifest-path", str(package / "Cargo.toml"), *further])
 
 
 def install_node_modules(peer):
@@ -66,6 +73,25 @@ class Ceiling:
         return Running(port)
 
 
+@dataclass
+class Site:
+    """A server of ours with its settings, not started yet."""
+
+    program: Path
+    config: Path
+    port: int
+    environment: dict
+
+    def run(self, *arguments):
+        """Another command of the program, to its end."""
+        return command([str(self.program), *arguments, "--config", str(self.config)], self.config.parent, self.environment)
+
+    def serve(self, processes, core=SERVER_CORE, seconds=30):
+        """Starts it; its process id."""
+        ready = answers_at(f"http://127.0.0.1:{self.port}/readyz")
+        return processes.start([self.program, "serve", "--config", self.config], ready, self.environment, core=core, seconds=seconds)
+
+
 class Countersign:
     """This project's server, as `countersign.toml` says."""
 
@@ -74,24 +100,24 @@ class Countersign:
     def install(self):
         build(ROOT)
 
-    def start(self, processes, provider=""):
+    def site(self, processes, further="", environment=None):
+        """Settings, with a directory of their own."""
         program = release_directory(ROOT) / "countersign"
         if not program.is_file():
             raise Unavailable("it is not built")
         port, admin_port = free_ports(2)
-        data = processes.directory / "data"
-        data.mkdir()
-        config = processes.directory / "countersign.toml"
+        directory = processes.directory / f"countersign-{port}"
+        (directory / "data").mkdir(parents=True)
+        config = directory / "countersign.toml"
         template = (BENCH / "countersign.toml").read_text()
-        config.write_text(template.replace("@DATA_DIR@", str(data)).replace("@ADMIN_PORT@", str(admin_port)) + provider)
-        environment = {"PORT": str(port)}
-        created = command(
-            [str(program), "client", "create", "--json", "--config", str(config)], processes.directory, environment,
-        )
-        processes.start(
-            [program, "serve", "--config", config], answers_at(f"http://127.0.0.1:{port}/readyz"), environment,
-        )
-        return Running(port, json.loads(created)["key"])
+        config.write_text(template.replace("@DATA_DIR@", str(directory / "data")).replace("@ADMIN_PORT@", str(admin_port)) + further)
+        return Site(program, config, port, {"PORT": str(port), **(environment or {})})
+
+    def start(self, processes, provider=""):
+        site = self.site(processes, provider)
+        created = site.run("client", "create", "--json")
+        site.serve(processes)
+        return Running(site.port, json.loads(created)["key"])
 
 
 class ExpressRedis:
