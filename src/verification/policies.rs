@@ -95,10 +95,8 @@ impl Policies {
     pub async fn stored(&self, name: &str) -> Result<Option<Stored>, StoreError> {
         let Some(kept) = &self.kept else { return Ok(None) };
         let now = kept.clock.now();
-        if let Some(entry) = kept.entries().get(name)
-            && now < entry.read_at + REMEMBERED
-        {
-            return Ok(entry.found.clone());
+        if let Some(found) = kept.remembered(name, now) {
+            return Ok(found);
         }
         let found = kept.source.by_name(name).await?.and_then(|service| kept.with_policy(service));
         kept.remember(name, found.clone(), now);
@@ -135,6 +133,18 @@ impl Kept {
         }
     }
 
+    /// What is remembered of a service, if that will do. Of all who find it too old only the first is told so and reads it
+    /// again; the others need not all do the same at once.
+    fn remembered(&self, name: &str, now: Timestamp) -> Option<Option<Stored>> {
+        let mut entries = self.entries();
+        let entry = entries.get_mut(name)?;
+        if now >= entry.read_at + REMEMBERED {
+            entry.read_at = now;
+            return None;
+        }
+        Some(entry.found.clone())
+    }
+
     fn remember(&self, name: &str, found: Option<Stored>, read_at: Timestamp) {
         let mut entries = self.entries();
         if entries.len() >= SERVICES {
@@ -145,5 +155,40 @@ impl Kept {
 
     fn entries(&self) -> MutexGuard<'_, HashMap<Arc<str>, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::clock::TestClock;
+    use crate::config::Config;
+
+    #[derive(Default)]
+    struct Counted(AtomicUsize);
+
+    #[async_trait]
+    impl StoredServices for Counted {
+        async fn by_name(&self, _: &str) -> Result<Option<Service>, StoreError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            Ok(None)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_too_old_is_read_again_by_one() {
+        let (clock, source) = (Arc::new(TestClock::default()), Arc::new(Counted::default()));
+        let configured = Config::from_toml("").expect("settings").policies().expect("policies");
+        let base = Arc::new(Policy::clone(configured.first().expect("the default service")));
+        let policies = Policies::new([]).with_stored(Arc::clone(&source) as _, base, Arc::clone(&clock) as _);
+        for reads in 1..=3 {
+            let all = futures_util::future::join_all((0..if reads == 1 { 1 } else { 50 }).map(|_| policies.stored("made"))).await;
+            assert!(all.iter().all(|found| matches!(found, Ok(None))));
+            assert_eq!(source.0.load(Ordering::Relaxed), reads);
+            clock.advance(REMEMBERED);
+        }
     }
 }

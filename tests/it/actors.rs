@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use countersign::app::App;
+use countersign::verification::model::{Delivery, Status};
+use countersign::verification::policy::DEFAULT_SERVICE;
 use serde_json::{Value, json};
 
 use crate::wire::{Answer, Wire};
@@ -158,6 +161,16 @@ pub async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
         assert!(started.elapsed() < Duration::from_secs(20), "in vain: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+}
+
+/// Waits until no message to somebody is on its way: the newest that the inbox shows is then the newest that there is.
+pub async fn all_arrived(app: &App, to: &str) {
+    eventually("every message has arrived", async || {
+        let begun = app.engine.list(DEFAULT_SERVICE, to, None, 100).await.expect("an answer").expect("a destination");
+        let is_under_way = begun.iter().any(|found| found.status == Status::Pending && found.delivery == Delivery::Queued);
+        (!is_under_way).then_some(())
+    })
+    .await;
 }
 
 /// A code of the same length that is not this one; `step` (1 to 9) tells which.

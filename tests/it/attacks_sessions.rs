@@ -1,7 +1,7 @@
 //! Sessions and tokens under attack: how long they live, keys that a token names itself, and what is left behind of a
 //! person's secrets (SES-03, TOK-02, LOG-02, A48).
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -105,6 +105,7 @@ async fn secrets_of_people_are_in_no_log_and_no_file() {
     let server = binary.serve().await;
     let ann = Person {
         wire: Arc::clone(&server.wire),
+        app: Weak::new(),
         phone: number(1),
         email: "ann.lee.the.first@example.org".into(),
         jar: Some(Mutex::default()),

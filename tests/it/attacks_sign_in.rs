@@ -172,13 +172,13 @@ async fn without_its_stores_nobody_is_let_in() {
         app.meddle(&format!("PRAGMA legacy_alter_table = ON; ALTER TABLE gone RENAME TO {table}")).await;
     }
     // Limits and codes cannot be written: nothing is judged, however often it is tried.
-    app.meddle_with_codes("ALTER TABLE event RENAME TO gone; ALTER TABLE bucket_journal RENAME TO gone_too");
+    app.hide_codes(true).await;
     for _ in 0..20 {
         let answer = half.verify(&wrong(&code, 1)).await;
         assert!(matches!(answer.status, 500 | 503), "{} {}", answer.status, answer.body);
     }
     closed("the store of codes", true).await;
-    app.meddle_with_codes("ALTER TABLE gone RENAME TO event; ALTER TABLE gone_too RENAME TO bucket_journal");
+    app.hide_codes(false).await;
     let last = ann.elsewhere();
     let before = ann.codes(&ann.phone).await.len();
     last.login().await.expect(200);

@@ -1,11 +1,12 @@
 //! People at their browsers, and apps without cookies, over HTTP.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
+use countersign::app::App;
 use serde_json::{Value, json};
 
-use crate::actors::{eventually, number};
+use crate::actors::{all_arrived, eventually, number};
 use crate::app::TestApp;
 use crate::wire::{Answer, Wire};
 
@@ -14,6 +15,8 @@ pub const PASSWORD: &str = "a long way to Tipperary";
 /// Somebody with a number, an address and a browser; or with an app that keeps no cookies.
 pub struct Person {
     pub wire: Arc<Wire>,
+    /// The server, where it runs in this process and was not restarted.
+    pub app: Weak<App>,
     pub phone: String,
     pub email: String,
     /// None: an app that keeps none.
@@ -38,6 +41,7 @@ impl Person {
     pub fn app(app: &TestApp, index: u32) -> Person {
         Person {
             wire: Arc::clone(&app.wire),
+            app: Arc::downgrade(&app.app),
             phone: number(index),
             email: format!("person{index}@example.org"),
             jar: None,
@@ -50,6 +54,7 @@ impl Person {
     pub fn elsewhere(&self) -> Person {
         Person {
             wire: Arc::clone(&self.wire),
+            app: Weak::clone(&self.app),
             phone: self.phone.clone(),
             email: self.email.clone(),
             jar: Some(Mutex::default()),
@@ -130,8 +135,11 @@ impl Person {
         eventually("a code", async || self.codes(to).await.into_iter().next()).await
     }
 
-    /// Every code that was sent to somebody, newest first.
+    /// Every code that was sent to somebody, newest first: of every message that was begun.
     pub async fn codes(&self, to: &str) -> Vec<String> {
+        if let Some(app) = self.app.upgrade() {
+            all_arrived(&app, to).await;
+        }
         let all = self.wire.get("/dev/inbox.json?limit=100000", &[]).await.expect(200);
         let all = all.as_array().expect("a list").iter().filter(|message| message["to"] == to);
         all.filter_map(|message| message["code"].as_str().map(str::to_owned)).collect()

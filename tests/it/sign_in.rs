@@ -16,7 +16,7 @@ use countersign::account::sessions::SignedIn;
 use countersign::account::sign_in::{FlowRef, NotSent, SignIn, Step};
 use countersign::secret::SystemEntropy;
 
-use crate::actors::{eventually, number, wrong};
+use crate::actors::{all_arrived, eventually, number, wrong};
 use crate::app::TestApp;
 
 pub const PASSWORD: &str = "a long way to Tipperary";
@@ -83,8 +83,9 @@ impl Person {
         }
     }
 
-    /// The codes that were sent to this person, the newest first.
+    /// The codes that were sent to this person, the newest first: of every message that was begun.
     pub async fn codes(&self, app: &TestApp) -> Vec<String> {
+        all_arrived(&app.app, &self.phone).await;
         let messages = app.inbox().messages().await;
         let mine = messages.iter().filter(|message| message["to"] == self.phone.as_str());
         mine.filter_map(|message| message["code"].as_str().map(str::to_owned)).collect()

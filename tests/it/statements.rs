@@ -1,6 +1,6 @@
 //! What a request costs the database: statements are counted in the log of a server that writes each of them down.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use crate::actors::{eventually, number};
 use crate::binary::{Binary, Running};
@@ -17,6 +17,7 @@ async fn who_is_signed_in_is_one_question() {
     let server = binary.serve().await;
     let ann = Person {
         wire: Arc::clone(&server.wire),
+        app: Weak::new(),
         phone: number(1),
         email: "ann@example.org".into(),
         jar: Some(Mutex::default()),

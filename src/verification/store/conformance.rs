@@ -9,6 +9,7 @@ mod naive;
 mod races;
 pub mod replicas;
 mod rules;
+mod takeovers;
 
 use std::sync::Arc;
 

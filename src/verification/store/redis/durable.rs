@@ -17,6 +17,7 @@ use crate::clock::Timestamp;
 use crate::verification::limit::BucketKey;
 use crate::verification::store::StoreError;
 use crate::verification::store::redis::link::Link;
+use crate::verification::store::redis::packed::Packed;
 use crate::verification::store::redis::reply::{Reply, unreadable};
 use crate::verification::store::redis::script::{Call, REMEMBER};
 
@@ -130,8 +131,8 @@ impl Durable {
         loop {
             let chunk = chunks.next().unwrap_or_default();
             let is_last = chunks.peek().is_none();
-            let call = Call::new(&REMEMBER, now).add(&run).add(if is_last { "1" } else { "0" });
-            let mut answer = Reply::of(link.run(&chunk.iter().fold(call, add)).await?)?;
+            let arguments = chunk.iter().fold(Packed::new().add(&run).flag(is_last).list(chunk.len()), add);
+            let mut answer = Reply::of(link.run(&Call::new(&REMEMBER, now, arguments)).await?)?;
             if is_last || answer.needed()? == "WARM" {
                 break;
             }
@@ -153,9 +154,9 @@ impl Durable {
     }
 }
 
-fn add(call: Call, entry: &Entry) -> Call {
-    let call = call.add(entry.kind.as_str()).key(&entry.key).number(entry.count.into()).number(entry.at.0);
-    call.number(entry.forget_at.0.min(FOR_EVER)).number(entry.sequence)
+fn add(arguments: Packed, entry: &Entry) -> Packed {
+    let arguments = arguments.list(6).add(entry.kind.as_str()).key(&entry.key).number(entry.count.into()).number(entry.at.0);
+    arguments.number(entry.forget_at.0.min(FOR_EVER)).number(entry.sequence)
 }
 
 fn entries(mut changes: Reply) -> Result<Vec<Entry>, StoreError> {

@@ -16,6 +16,7 @@ use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, RedisResu
 use crate::clock::Timestamp;
 use crate::verification::store::StoreError;
 use crate::verification::store::ledger::database;
+use crate::verification::store::redis::packed::Packed;
 use crate::verification::store::redis::reply::Reply;
 use crate::verification::store::redis::script::{Call, MEET};
 
@@ -111,7 +112,7 @@ impl Link {
 
     /// What the server says of itself.
     pub async fn meet(&self, now: Timestamp) -> Result<Met, StoreError> {
-        Met::of(self.run(&Call::new(&MEET, now)).await?)
+        Met::of(self.run(&Call::new(&MEET, now, Packed::new())).await?)
     }
 
     /// Runs a command that reads.
@@ -172,7 +173,7 @@ impl Link {
             Peer::Sentinel(client) => Connection::One(client.lock().await.get_async_connection_with_config(&config).await?),
             Peer::Cluster(client) => Connection::Cluster(client.get_async_connection().await?),
         };
-        let call = Call::new(&MEET, now);
+        let call = Call::new(&MEET, now, Packed::new());
         let met = connection.run(&call.command(&self.base, true)).await?.extract_error()?;
         for advice in Met::of(met).iter().flat_map(Met::advice) {
             tracing::warn!("{advice}");

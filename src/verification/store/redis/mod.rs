@@ -9,6 +9,7 @@
 
 pub mod durable;
 pub mod link;
+mod packed;
 mod peer;
 mod reply;
 mod rows;
@@ -17,11 +18,13 @@ mod takes;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use redis::from_redis_value;
 use uuid::Uuid;
 
 use crate::clock::{Timestamp, milliseconds};
@@ -29,7 +32,7 @@ use crate::hex;
 use crate::verification::limit::{Bucket, BucketKey, Limited, Take};
 use crate::verification::model::{Event, EventKind, Origin, Status, Verification, VerificationId};
 use crate::verification::policy::worth_sending;
-use crate::verification::store::ledger::{same_code_again, to_json};
+use crate::verification::store::ledger::{database, same_code_again, to_json};
 use crate::verification::store::name::Name;
 use crate::verification::store::pending::{pending_key, reference_key};
 use crate::verification::store::{
@@ -39,11 +42,12 @@ use crate::verification::store::{
 
 use durable::{Durable, DurableLog};
 use link::Link;
+use packed::Packed;
 pub use peer::{PeerConfig, PeerError};
 use reply::{Reply, unreadable};
-use rows::{event_text, id_text, index_key, origin_text};
-use script::Call;
-use takes::{add_takes, failures_text, windows_text};
+use rows::{add_origin, id_text, index_key, packed_event};
+use script::{Call, Script};
+use takes::{add_failures, add_takes, add_windows};
 
 /// Kept beyond the retention, which housekeeping enforces by the caller's clock: for when nobody keeps house.
 const SLACK: Duration = Duration::from_secs(3600);
@@ -78,16 +82,17 @@ impl RedisStore {
     }
 
     /// Runs a script: its verdict and what follows. Where Redis has lost the failures, they are brought first.
-    async fn run(&self, call: &Call) -> Result<(String, Reply), StoreError> {
-        self.latest.fetch_max(call.now().0, Ordering::Relaxed);
+    async fn run(&self, script: &'static Script, now: Timestamp, arguments: Packed) -> Result<(String, Reply), StoreError> {
+        self.latest.fetch_max(now.0, Ordering::Relaxed);
+        let call = Call::new(script, now, arguments);
         // Each round was lost to somebody who emptied Redis in between.
         for _ in 0..3 {
-            let mut reply = Reply::of(self.link.run(call).await?)?;
+            let mut reply = Reply::of(self.link.run(&call).await?)?;
             let verdict = reply.needed()?;
             if verdict != "COLD" {
                 return Ok((verdict, reply));
             }
-            self.durable.bring(&self.link, call.now()).await?;
+            self.durable.bring(&self.link, now).await?;
         }
         Err(StoreError::Overloaded)
     }
@@ -131,17 +136,17 @@ impl RedisStore {
     }
 
     async fn delivered_one(&self, delivered: &Delivered) -> Result<bool, StoreError> {
-        let call = Call::new(&script::DELIVERED, delivered.now).add(id_text(delivered.id)).number(delivered.message.into());
-        let call = match &delivered.result {
+        let arguments = Packed::new().add(id_text(delivered.id)).number(delivered.message.into());
+        let arguments = match &delivered.result {
             Ok((provider, reference)) => {
-                call.add("sent").add(provider).add(reference).key(&reference_key(reference)).add(same_code_again(provider))
+                arguments.add("sent").add(provider).add(reference).key(&reference_key(reference)).add(same_code_again(provider))
             }
             Err(undelivered) => {
                 let outcome = if undelivered.perhaps_sent { "perhaps" } else { "failed" };
-                call.add(outcome).add(&undelivered.cause).add("").add("").add("")
+                arguments.add(outcome).add(&undelivered.cause)
             }
         };
-        let (verdict, mut reply) = self.run(&call).await?;
+        let (verdict, mut reply) = self.run(&script::DELIVERED, delivered.now, arguments).await?;
         if verdict != "YES" {
             return Ok(false);
         }
@@ -156,21 +161,17 @@ fn parse_status(name: &str) -> Option<Status> {
     [Pending, Approved, Canceled, Expired, Exhausted].into_iter().find(|status| status.as_str() == name)
 }
 
-fn add_claim(call: Call, claim: Option<&IdempotencyClaim>) -> Call {
+/// What many scripts take first (`lua/claims.lua`).
+fn claimed(claim: Option<&IdempotencyClaim>) -> Packed {
     match claim {
-        Some(claim) => call.add(hex::digits(&claim.key)).add(hex::digits(&claim.payload)),
-        None => call.add("").add(""),
+        Some(claim) => Packed::new().list(2).add(hex::digits(&claim.key)).add(hex::digits(&claim.payload)),
+        None => Packed::new().maybe(None::<&str>),
     }
-}
-
-/// The lowest id of that time.
-fn id_at(time: Timestamp) -> String {
-    id_text(uuid::Builder::from_unix_timestamp_millis(time.0.max(0) as u64, &[0; 10]).into_uuid())
 }
 
 /// What a key is given again for a check: a JSON text.
 fn replayed(mut reply: Reply) -> Result<Checked, StoreError> {
-    serde_json::from_str(&reply.needed()?).map_err(super::ledger::database)
+    serde_json::from_str(&reply.needed()?).map_err(database)
 }
 
 #[async_trait]
@@ -180,54 +181,42 @@ impl Store for RedisStore {
         // Rounded up: a life is in whole milliseconds.
         let name = self.name.get();
         let least = worth_sending(now.until(verification.expires_at)).as_micros().div_ceil(1000) as i64;
-        let call = add_claim(Call::new(&script::START, now), idempotency.as_ref())
-            .add(id_text(verification.id))
-            .add(id_text(name))
-            .number(self.kept_ms())
-            .add(id_at(now - self.retention))
-            .add(if rearm { "1" } else { "0" })
-            .number(least)
-            .add(origin_text(&origin))
-            .add(windows_text(&sends));
-        let call = add_takes(rows::add_row(call, &verification)?, &takes);
-        let answer = self.run(&call).await.inspect_err(|_| self.name.give_up())?;
+        let arguments = rows::add_row(claimed(idempotency.as_ref()), &verification)?;
+        let arguments = arguments.add(id_text(name)).number(self.kept_ms()).flag(rearm).number(least);
+        let arguments = add_takes(add_windows(add_origin(arguments, &origin), &sends), &takes);
+        let answer = self.run(&script::START, now, arguments).await.inspect_err(|_| self.name.give_up())?;
         self.sent(name, answer, &takes, origin, now)
     }
 
     async fn resend(&self, resend: Resend) -> Result<Sending, StoreError> {
         let (now, name) = (resend.now, self.name.get());
-        let call = add_claim(Call::new(&script::RESEND, now), resend.idempotency.as_ref())
+        let arguments = claimed(resend.idempotency.as_ref())
             .add(id_text(resend.id))
             .add(resend.service.as_bytes())
             .number(resend.revision.into())
             .add(id_text(name))
-            .add(origin_text(&resend.origin))
-            .add(windows_text(&resend.sends))
             .add(resend.channel.as_str())
             .number(resend.generation.into())
             .add(resend.tag.0)
             .number(resend.pepper_id.into())
             .number(resend.expires_at.0);
-        let answer = self.run(&add_takes(call, &resend.takes)).await.inspect_err(|_| self.name.give_up())?;
+        let arguments = add_takes(add_windows(add_origin(arguments, &resend.origin), &resend.sends), &resend.takes);
+        let answer = self.run(&script::RESEND, now, arguments).await.inspect_err(|_| self.name.give_up())?;
         self.sent(name, answer, &resend.takes, resend.origin, now)
     }
 
     async fn attempt(&self, attempt: Attempt) -> Result<AttemptOutcome, StoreError> {
         let now = attempt.now;
         let (id, purpose, newest) = match &attempt.target {
-            Target::Id(id) => (id_text(*id), "", None),
-            Target::IdFor { id, purpose } => (id_text(*id), *purpose, None),
-            Target::Newest { purpose, destination } => (String::new(), "", Some(pending_key(&attempt.service, purpose, destination))),
+            Target::Id(id) => (Some(id_text(*id)), None, None),
+            Target::IdFor { id, purpose } => (Some(id_text(*id)), Some(*purpose), None),
+            Target::Newest { purpose, destination } => {
+                (None, None, Some(hex::digits(&pending_key(&attempt.service, purpose, destination))))
+            }
         };
-        let call = add_claim(Call::new(&script::ATTEMPT, now), attempt.idempotency.as_ref())
-            .add(attempt.service.as_bytes())
-            .add(id)
-            .add(purpose)
-            .add(origin_text(&attempt.origin))
-            .add(failures_text(attempt.subject_failures));
-        let call = add_takes(call, &attempt.takes);
-        let call = newest.iter().fold(call, Call::key);
-        let (verdict, mut reply) = self.run(&call).await?;
+        let arguments = claimed(attempt.idempotency.as_ref()).add(attempt.service.as_bytes()).maybe(id).maybe(purpose).maybe(newest);
+        let arguments = add_failures(add_origin(arguments, &attempt.origin), attempt.subject_failures);
+        let (verdict, mut reply) = self.run(&script::ATTEMPT, now, add_takes(arguments, &attempt.takes)).await?;
         Ok(match verdict.as_str() {
             "JUDGE" => {
                 let row = rows::row(reply.list()?)?;
@@ -247,12 +236,9 @@ impl Store for RedisStore {
 
     async fn approve(&self, approve: Approve) -> Result<bool, StoreError> {
         let checked = Checked { id: approve.id, status: Status::Approved, valid: true, attempts_left: 0 };
-        let call = add_claim(Call::new(&script::APPROVE, approve.now), approve.idempotency.as_ref())
-            .add(id_text(approve.id))
-            .number(approve.generation.into())
-            .add(origin_text(&approve.origin))
-            .add(to_json(&checked)?);
-        let (verdict, mut reply) = self.run(&call).await?;
+        let arguments = claimed(approve.idempotency.as_ref()).add(id_text(approve.id)).number(approve.generation.into());
+        let arguments = add_origin(arguments, &approve.origin).add(to_json(&checked)?);
+        let (verdict, mut reply) = self.run(&script::APPROVE, approve.now, arguments).await?;
         if verdict != "YES" {
             return Ok(false);
         }
@@ -268,8 +254,7 @@ impl Store for RedisStore {
 
     async fn answered(&self, claim: IdempotencyClaim, answer: Checked) -> Result<(), StoreError> {
         // No rule of this transition asks for the time.
-        let call = add_claim(Call::new(&script::ANSWERED, self.latest()), Some(&claim)).add(to_json(&answer)?);
-        self.run(&call).await.map(drop)
+        self.run(&script::ANSWERED, self.latest(), claimed(Some(&claim)).add(to_json(&answer)?)).await.map(drop)
     }
 
     async fn cancel(
@@ -280,8 +265,8 @@ impl Store for RedisStore {
         detail: Option<&'static str>,
         now: Timestamp,
     ) -> Result<CancelOutcome, StoreError> {
-        let call = Call::new(&script::CANCEL, now).add(id_text(id)).add(service).add(origin_text(&origin)).add(detail.unwrap_or_default());
-        let (verdict, mut reply) = self.run(&call).await?;
+        let arguments = add_origin(Packed::new().add(id_text(id)).add(service), &origin).maybe(detail);
+        let (verdict, mut reply) = self.run(&script::CANCEL, now, arguments).await?;
         Ok(match verdict.as_str() {
             "CANCELED" => {
                 let row = rows::row(reply.list()?)?;
@@ -305,14 +290,14 @@ impl Store for RedisStore {
             ReceiptState::Delivered => (EventKind::Delivered, "delivered"),
             ReceiptState::Failed => (EventKind::DeliveryFailed, "failed"),
         };
-        let call = Call::new(&script::RECEIPT, receipt.now)
+        let arguments = Packed::new()
             .add(id_text(receipt.id))
             .number(receipt.message.into())
             .add(&receipt.provider)
             .add(kind.as_str())
             .add(delivery)
             .add(&receipt.detail);
-        let (verdict, mut reply) = self.run(&call).await?;
+        let (verdict, mut reply) = self.run(&script::RECEIPT, receipt.now, arguments).await?;
         if verdict != "YES" {
             return Ok(None);
         }
@@ -322,9 +307,9 @@ impl Store for RedisStore {
     }
 
     async fn release(&self, failures: BucketKey, event: Event) -> Result<bool, StoreError> {
-        let call =
-            Call::new(&script::RELEASE, event.at).key(&failures).add(id_text(event.about)).add(event_text(&event)).number(self.kept_ms());
-        let (verdict, mut reply) = self.run(&call).await?;
+        let arguments = Packed::new().key(&failures).add(id_text(event.about)).number(event.revision.into());
+        let arguments = arguments.add(packed_event(&event)).number(self.kept_ms());
+        let (verdict, mut reply) = self.run(&script::RELEASE, event.at, arguments).await?;
         if verdict != "YES" {
             return Ok(false);
         }
@@ -334,29 +319,28 @@ impl Store for RedisStore {
     }
 
     async fn take(&self, takes: Vec<Take>, now: Timestamp) -> Result<Result<(), Limited>, StoreError> {
-        let (verdict, reply) = self.run(&add_takes(Call::new(&script::TAKE, now), &takes)).await?;
+        let (verdict, reply) = self.run(&script::TAKE, now, add_takes(Packed::new(), &takes)).await?;
         if verdict == "LIMITED" { takes::limited(reply, &takes).map(Err) } else { Ok(Ok(())) }
     }
 
     async fn clear(&self, buckets: Vec<BucketKey>) -> Result<(), StoreError> {
-        let call = Call::new(&script::CLEAR, self.latest()).number(buckets.len() as i64);
-        let (_, mut reply) = self.run(&buckets.iter().fold(call, Call::key)).await?;
+        let arguments = buckets.iter().fold(Packed::new().list(buckets.len()), Packed::key);
+        let (_, mut reply) = self.run(&script::CLEAR, self.latest(), arguments).await?;
         self.durable.write(reply.list()?).await
     }
 
     async fn get(&self, service: &str, id: VerificationId) -> Result<Option<(Verification, Bucket)>, StoreError> {
-        let (verdict, mut reply) = self.run(&Call::new(&script::GET, self.latest()).add(service).add(id_text(id))).await?;
+        let (verdict, mut reply) = self.run(&script::GET, self.latest(), Packed::new().add(service).add(id_text(id))).await?;
         if verdict == "YES" { rows::row_and_bucket(reply.list()?).map(Some) } else { Ok(None) }
     }
 
     async fn timeline(&self, id: VerificationId) -> Result<Vec<Event>, StoreError> {
-        let mut command = redis::cmd("LRANGE");
-        command.arg(format!("{}:e:{}", self.link.base(), id_text(id))).arg(0).arg(-1);
-        let mut reply = Reply::of(self.link.ask(&command, self.latest()).await?)?;
-        let mut events = Vec::new();
-        while !reply.is_empty() {
-            events.push(rows::event(id, &reply.needed()?)?);
-        }
+        let mut command = redis::cmd("HGETALL");
+        command.arg(format!("{}:v:{}", self.link.base(), id_text(id)));
+        let fields: BTreeMap<String, Vec<u8>> = from_redis_value(self.link.ask(&command, self.latest()).await?).map_err(database)?;
+        let events = fields.into_iter().filter_map(|(field, packed)| Some((field.parse::<u32>().ok()?, packed)));
+        let mut events: Vec<_> = events.map(|(revision, packed)| rows::event(id, revision, &packed)).collect::<Result<_, _>>()?;
+        events.sort_unstable_by_key(|event| event.revision);
         Ok(events)
     }
 
@@ -367,12 +351,9 @@ impl Store for RedisStore {
         before: Option<VerificationId>,
         limit: usize,
     ) -> Result<Vec<(Verification, Bucket)>, StoreError> {
-        let call = Call::new(&script::LIST, self.latest())
-            .add(service)
-            .key(&index_key(service, &destination))
-            .add(before.map(id_text).unwrap_or_default())
-            .number(limit as i64);
-        let mut listed = self.run(&call).await?.1.list()?;
+        let index = index_key(service, &destination);
+        let arguments = Packed::new().add(service).key(&index).maybe(before.map(id_text)).number(limit as i64);
+        let mut listed = self.run(&script::LIST, self.latest(), arguments).await?.1.list()?;
         let mut rows = Vec::new();
         while !listed.is_empty() {
             rows.push(rows::row_and_bucket(listed.list()?)?);
@@ -383,8 +364,8 @@ impl Store for RedisStore {
     async fn heartbeat(&self, until: Timestamp) -> Result<Heartbeat, StoreError> {
         let (name, new) = (self.name.get(), self.name.following());
         // The time of the call itself decides nothing here.
-        let call = Call::new(&script::HEARTBEAT, self.latest()).add(id_text(name)).add(id_text(new)).number(until.0);
-        let (verdict, _) = self.run(&call).await?;
+        let arguments = Packed::new().add(id_text(name)).add(id_text(new)).number(until.0);
+        let (verdict, _) = self.run(&script::HEARTBEAT, self.latest(), arguments).await?;
         if verdict == "KEPT" {
             return Ok(Heartbeat::Kept);
         }
@@ -394,14 +375,14 @@ impl Store for RedisStore {
 
     async fn undelivered(&self, now: Timestamp) -> Result<Vec<Verification>, StoreError> {
         let name = self.name.get();
-        let call = Call::new(&script::DEAD, now).add(id_text(name)).number((now + ADOPTER_LIFE).0);
-        let mut dead = self.run(&call).await?.1.list()?;
+        let arguments = Packed::new().add(id_text(name)).number((now + ADOPTER_LIFE).0);
+        let mut dead = self.run(&script::DEAD, now, arguments).await?.1.list()?;
         let mut adopted = Vec::new();
         while !dead.is_empty() {
             let (replica, mut after) = (dead.needed()?, String::new());
             loop {
-                let call = Call::new(&script::ADOPT, now).add(&replica).add(id_text(name)).add(&after).number(ADOPTED_AT_ONCE);
-                let (_, mut reply) = match self.run(&call).await {
+                let arguments = Packed::new().add(&replica).add(id_text(name)).add(&after).number(ADOPTED_AT_ONCE);
+                let (_, mut reply) = match self.run(&script::ADOPT, now, arguments).await {
                     // What was taken over is ours; whether this was as well nobody knows.
                     Err(error) => {
                         self.name.give_up();
@@ -423,12 +404,12 @@ impl Store for RedisStore {
     }
 
     async fn sweep(&self, before: Timestamp, now: Timestamp) -> Result<usize, StoreError> {
-        let (_, mut reply) = self.run(&Call::new(&script::SWEEP, now).number(before.0).number(SWEPT_AT_ONCE)).await?;
+        let (_, mut reply) = self.run(&script::SWEEP, now, Packed::new().number(before.0).number(SWEPT_AT_ONCE)).await?;
         Ok(reply.number::<usize>()? + self.durable.sweep(now).await?)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
         // Not PING: ready is who can run scripts on a server that has the failures.
-        self.run(&Call::new(&script::TAKE, self.latest()).number(0)).await.map(drop)
+        self.run(&script::TAKE, self.latest(), Packed::new().list(0)).await.map(drop)
     }
 }

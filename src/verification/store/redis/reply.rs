@@ -4,6 +4,7 @@ use redis::Value;
 
 use crate::verification::store::StoreError;
 use crate::verification::store::ledger::database;
+use crate::verification::store::redis::packed;
 
 /// A reply that no script of ours gives: another program's keys under our prefix, or a version that is newer than this one.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,11 @@ impl Reply {
         }
     }
 
+    /// The values that were packed.
+    pub fn unpacked(bytes: &[u8]) -> Result<Reply, StoreError> {
+        Ok(Reply { values: packed::unpack(bytes)?.into_iter() })
+    }
+
     /// Whether all of it was read.
     pub fn is_empty(&self) -> bool {
         self.values.len() == 0
@@ -42,6 +48,16 @@ impl Reply {
     /// The next value, a list.
     pub fn list(&mut self) -> Result<Reply, StoreError> {
         Reply::of(self.value())
+    }
+
+    /// The next value, which is values packed; none of them where it is not there.
+    pub fn packed(&mut self) -> Result<Reply, StoreError> {
+        Reply::unpacked(&self.bytes()?.unwrap_or_default())
+    }
+
+    /// Passes over so many values.
+    pub fn skip(&mut self, count: usize) {
+        self.values.by_ref().take(count).for_each(drop);
     }
 
     /// The next value, if it is there.
@@ -69,6 +85,16 @@ impl Reply {
     /// The next value, a number that must be there.
     pub fn number<T: std::str::FromStr>(&mut self) -> Result<T, StoreError> {
         self.needed()?.parse().map_err(|_| unreadable("no number"))
+    }
+
+    /// The next value, a number, if it is there.
+    pub fn maybe_number<T: std::str::FromStr>(&mut self) -> Result<Option<T>, StoreError> {
+        self.text()?.map(|number| number.parse().map_err(|_| unreadable("no number"))).transpose()
+    }
+
+    /// The next value, so many bytes, if it is there.
+    pub fn fixed<const LENGTH: usize>(&mut self) -> Result<Option<[u8; LENGTH]>, StoreError> {
+        self.bytes()?.map(|bytes| bytes.try_into().map_err(|_| unreadable("a seed or a tag"))).transpose()
     }
 
     /// The next value, one of a few names.

@@ -13,8 +13,8 @@ use crate::verification::limit::{Bucket, LimitName};
 use crate::verification::model::{Channel, CodeBy, Delivery, Event, EventKind, Metadata, Origin, Status, Verification, VerificationId};
 use crate::verification::store::ledger::database;
 use crate::verification::store::pending::{holder_key, pending_key};
+use crate::verification::store::redis::packed::Packed;
 use crate::verification::store::redis::reply::{Reply, unreadable};
-use crate::verification::store::redis::script::Call;
 use crate::verification::store::{Snapshot, StoreError};
 
 /// The name of an id in keys: in its order of time.
@@ -27,82 +27,90 @@ pub fn index_key(service: &str, destination: &[u8; 16]) -> [u8; 16] {
     LimitName::Destination.key(&[service.as_bytes(), destination])
 }
 
-/// Adds a new verification, field by field in the order of `rows.lua`.
-pub fn add_row(call: Call, row: &Verification) -> Result<Call, StoreError> {
-    let destination = row.destination.key();
-    let metadata = if row.metadata.is_empty() { String::new() } else { serde_json::to_string(&row.metadata).map_err(database)? };
-    let (provider, reference) = row.delivered_by.clone().unwrap_or_default();
-    let holder = if row.code_by == CodeBy::Provider { hex::digits(&holder_key(row)) } else { String::new() };
-    Ok(call
-        .add(row.service.as_bytes())
-        .add(row.purpose.as_bytes())
-        .add(row.destination.canonical())
-        .add(row.destination.country().map(|country| country.as_str().to_owned()).unwrap_or_default())
-        .add(row.channel.as_str())
-        .add(row.subject.as_deref().unwrap_or_default())
-        .add(row.locale.as_bytes())
+/// A new verification: its id, then what transitions change, what they do not and its secrets, each in the order of `rows.lua`.
+pub fn add_row(arguments: Packed, row: &Verification) -> Result<Packed, StoreError> {
+    let (provider, reference) = row.delivered_by.as_ref().map(|(provider, reference)| (provider, reference)).unzip();
+    let state = Packed::new()
         .add(row.status.as_str())
         .number(row.revision.into())
         .number(row.generation.into())
         .number(row.sends.into())
         .number(row.attempts.into())
-        .number(row.max_attempts.into())
-        .add(row.seed)
+        .add(row.channel.as_str())
         .number(row.pepper_id.into())
-        .add(row.tag.0)
-        .add(row.code_by.as_str())
-        .key(&row.failures_key)
-        .number(row.created_at.0)
         .number(row.queued_at.0)
         .number(row.expires_at.0)
-        .add(row.ended_at.map(|at| at.0.to_string()).unwrap_or_default())
+        .maybe_number(row.ended_at.map(|at| at.0))
         .add(row.delivery.as_str())
-        .add(provider)
-        .add(reference)
-        .add(metadata)
+        .maybe(provider)
+        .maybe(reference);
+    let destination = row.destination.key();
+    let holder = (row.code_by == CodeBy::Provider).then(|| hex::digits(&holder_key(row)));
+    let metadata = (!row.metadata.is_empty()).then(|| serde_json::to_string(&row.metadata)).transpose().map_err(database)?;
+    let fixed = Packed::new()
+        .add(row.service.as_bytes())
+        .add(row.purpose.as_bytes())
+        .maybe(row.subject.as_deref())
+        .add(row.code_by.as_str())
+        .number(row.max_attempts.into())
+        .number(row.created_at.0)
+        .key(&row.failures_key)
         .key(&row.sends_key())
         .key(&pending_key(&row.service, &row.purpose, &destination))
         .key(&index_key(&row.service, &destination))
-        .add(holder))
+        .maybe(holder)
+        .add(row.destination.canonical())
+        .maybe(row.destination.country().map(|country| country.as_str().to_owned()))
+        .add(row.locale.as_bytes())
+        .maybe(metadata);
+    let secret = Packed::new().add(row.seed).add(row.tag.0);
+    Ok(arguments.add(id_text(row.id)).add(state).add(fixed).add(secret))
 }
 
 /// A verification, as `shown` in `rows.lua` gives it.
 pub fn row(mut reply: Reply) -> Result<Verification, StoreError> {
-    fn fixed<const LENGTH: usize>(bytes: Option<Vec<u8>>) -> Result<[u8; LENGTH], StoreError> {
-        let bytes = bytes.filter(|bytes| !bytes.is_empty());
-        // What a snapshot is made of comes without them.
-        bytes.map_or(Ok([0; LENGTH]), |bytes| bytes.try_into().map_err(|_| unreadable("a seed or a tag")))
-    }
     let id = Uuid::from_bytes(reply.key()?);
-    let (service, purpose) = (reply.needed()?.into(), reply.needed()?.into());
-    let (canonical, country) = (reply.needed()?, reply.text()?);
+    let (mut state, mut fixed, mut secret) = (reply.packed()?, reply.packed()?, reply.packed()?);
+    let status = state.named(Status::parse_stored)?;
+    let (revision, generation, sends, attempts) = (state.number()?, state.number()?, state.number()?, state.number()?);
+    let (channel, pepper_id) = (state.named(Channel::parse)?, state.number()?);
+    let (queued_at, expires_at) = (Timestamp(state.number()?), Timestamp(state.number()?));
+    let (ended_at, delivery) = (state.maybe_number()?.map(Timestamp), state.named(Delivery::parse)?);
+    let delivered_by = state.text()?.zip(state.text()?);
+    let (service, purpose) = (fixed.needed()?.into(), fixed.needed()?.into());
+    let (subject, code_by) = (fixed.text()?.map(Into::into), fixed.named(CodeBy::parse)?);
+    let (max_attempts, created_at, failures_key) = (fixed.number()?, Timestamp(fixed.number()?), fixed.key()?);
+    // Four names of keys.
+    fixed.skip(4);
+    let (canonical, country, locale) = (fixed.needed()?, fixed.text()?, fixed.needed()?.into());
     Ok(Verification {
         id,
         service,
         purpose,
         destination: Destination::from_canonical(canonical, country.as_deref().and_then(Country::parse)),
-        channel: reply.named(Channel::parse)?,
-        subject: reply.text()?.map(Into::into),
-        locale: reply.text()?.unwrap_or_default().into(),
-        status: reply.named(Status::parse_stored)?,
-        revision: reply.number()?,
-        generation: reply.number()?,
-        sends: reply.number()?,
-        attempts: reply.number()?,
-        max_attempts: reply.number()?,
-        seed: fixed(reply.bytes()?)?,
-        pepper_id: reply.number()?,
-        tag: Tag(fixed(reply.bytes()?)?),
-        code_by: reply.named(CodeBy::parse)?,
-        failures_key: reply.key()?,
-        created_at: Timestamp(reply.number()?),
-        queued_at: Timestamp(reply.number()?),
-        expires_at: Timestamp(reply.number()?),
-        ended_at: reply.text()?.map(|at| at.parse().map(Timestamp)).transpose().map_err(|_| unreadable("an end"))?,
-        delivery: reply.named(Delivery::parse)?,
-        delivered_by: reply.text()?.zip(reply.text()?),
+        channel,
+        subject,
+        locale,
+        status,
+        revision,
+        generation,
+        sends,
+        attempts,
+        max_attempts,
+        // What a snapshot is made of comes without secrets.
+        seed: secret.fixed()?.unwrap_or_default(),
+        pepper_id,
+        tag: Tag(secret.fixed()?.unwrap_or_default()),
+        code_by,
+        failures_key,
+        created_at,
+        queued_at,
+        expires_at,
+        ended_at,
+        delivery,
+        delivered_by,
         queued_by: None,
-        metadata: match reply.text()? {
+        metadata: match fixed.text()? {
             Some(json) => serde_json::from_str::<Metadata>(&json).map_err(database)?,
             None => Metadata::new(),
         },
@@ -112,10 +120,15 @@ pub fn row(mut reply: Reply) -> Result<Verification, StoreError> {
 /// A verification, and the bucket of its messages.
 pub fn row_and_bucket(mut reply: Reply) -> Result<(Verification, Bucket), StoreError> {
     let row = row(reply.list()?)?;
-    let text = reply.text()?.unwrap_or_default();
-    let values = text.split(',').filter(|value| !value.is_empty()).map(str::parse);
+    let mut values = reply.packed()?;
     // Redis forgets buckets by itself.
-    let bucket = Bucket { values: values.collect::<Result<_, _>>().map_err(|_| unreadable("a bucket"))?, ..Bucket::default() };
+    let mut bucket = Bucket::default();
+    if !values.is_empty() {
+        let mut times = values.list()?;
+        while !times.is_empty() {
+            bucket.values.push(times.number()?);
+        }
+    }
     Ok((row, bucket))
 }
 
@@ -127,33 +140,25 @@ pub fn sending(mut reply: Reply) -> Result<(Verification, Snapshot), StoreError>
     Ok((row, snapshot))
 }
 
-/// Who asked, as it stands in events.
-pub fn origin_text(origin: &Origin) -> String {
-    let client = origin.client.map(|client| client.simple().to_string()).unwrap_or_default();
-    format!("{client}|{}", origin.ip.map(|ip| ip.to_string()).unwrap_or_default())
+/// Adds who asked.
+pub fn add_origin(arguments: Packed, origin: &Origin) -> Packed {
+    let client = origin.client.map(|client| client.simple().to_string());
+    arguments.list(2).maybe(client).maybe(origin.ip.map(|ip| ip.to_string()))
 }
 
-/// An event that no script makes.
-pub fn event_text(event: &Event) -> String {
-    let start = format!("{}|{}|{}|{}", event.revision, event.at.0, event.kind.as_str(), origin_text(&event.origin));
-    event.detail.as_ref().map_or_else(|| start.clone(), |detail| format!("{start}|{detail}"))
+/// An event that no script makes, as `event` in `rows.lua` makes the others.
+pub fn packed_event(event: &Event) -> Packed {
+    let client = event.origin.client.map(|client| client.simple().to_string());
+    let ip = event.origin.ip.map(|ip| ip.to_string());
+    Packed::new().number(event.at.0).add(event.kind.as_str()).maybe(client).maybe(ip).maybe(event.detail.as_deref())
 }
 
 /// An event of the timeline.
-pub fn event(about: Uuid, text: &str) -> Result<Event, StoreError> {
-    let mut parts = text.splitn(6, '|');
-    let mut part = || parts.next();
-    let (revision, at, kind) = (part(), part(), part());
-    let (client, ip, detail) = (part().unwrap_or_default(), part().unwrap_or_default(), part());
-    let known = || {
-        Some(Event {
-            about,
-            revision: revision?.parse().ok()?,
-            at: Timestamp(at?.parse().ok()?),
-            kind: EventKind::parse(kind?)?,
-            origin: Origin { client: client.parse::<Uuid>().ok(), ip: ip.parse::<IpAddr>().ok() },
-            detail: detail.map(str::to_owned),
-        })
-    };
-    known().ok_or_else(|| unreadable("an event"))
+pub fn event(about: Uuid, revision: u32, packed: &[u8]) -> Result<Event, StoreError> {
+    let mut reply = Reply::unpacked(packed)?;
+    let (at, kind) = (Timestamp(reply.number()?), reply.named(EventKind::parse)?);
+    let (client, ip, detail) = (reply.text()?, reply.text()?, reply.text()?);
+    let client = client.map(|client| client.parse::<Uuid>()).transpose().map_err(|_| unreadable("a client"))?;
+    let ip = ip.map(|ip| ip.parse::<IpAddr>()).transpose().map_err(|_| unreadable("an address"))?;
+    Ok(Event { about, revision, at, kind, origin: Origin { client, ip }, detail })
 }

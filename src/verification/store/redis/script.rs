@@ -5,8 +5,7 @@ use std::sync::LazyLock;
 use redis::Cmd;
 
 use crate::clock::Timestamp;
-use crate::hex;
-use crate::verification::limit::BucketKey;
+use crate::verification::store::redis::packed::Packed;
 
 /// A script and the name that Redis knows it by once it has seen it.
 pub struct Script {
@@ -22,10 +21,18 @@ impl Script {
     }
 }
 
-const COMMON: &str = include_str!("lua/common.lua");
+const HEAD: &str = include_str!("lua/head.lua");
+const LEDGER: &str = include_str!("lua/ledger.lua");
+const BUCKETS: &str = include_str!("lua/buckets.lua");
 const LIMITS: &str = include_str!("lua/limits.lua");
+const FAILURES: &str = include_str!("lua/failures.lua");
 const ROWS: &str = include_str!("lua/rows.lua");
+const PENDING: &str = include_str!("lua/pending.lua");
+const QUEUE: &str = include_str!("lua/queue.lua");
+const HOLDERS: &str = include_str!("lua/holders.lua");
 const CLAIMS: &str = include_str!("lua/claims.lua");
+const SENDING: &str = include_str!("lua/sending.lua");
+const DELIVERIES: &str = include_str!("lua/deliveries.lua");
 
 macro_rules! scripts {
     ($($(#[$doc:meta])* $name:ident = [$($part:expr),*] $file:literal;)+) => {
@@ -35,41 +42,41 @@ macro_rules! scripts {
 
 scripts! {
     /// See [`crate::verification::Store::start`].
-    START = [COMMON, LIMITS, ROWS, CLAIMS] "start.lua";
+    START = [HEAD, LEDGER, BUCKETS, LIMITS, ROWS, PENDING, QUEUE, CLAIMS, SENDING] "start.lua";
     /// See [`crate::verification::Store::resend`].
-    RESEND = [COMMON, LIMITS, ROWS, CLAIMS] "resend.lua";
+    RESEND = [HEAD, LEDGER, BUCKETS, LIMITS, ROWS, PENDING, QUEUE, HOLDERS, CLAIMS, SENDING] "resend.lua";
     /// See [`crate::verification::Store::attempt`].
-    ATTEMPT = [COMMON, LIMITS, ROWS, CLAIMS] "attempt.lua";
+    ATTEMPT = [HEAD, LEDGER, BUCKETS, LIMITS, FAILURES, ROWS, PENDING, CLAIMS] "attempt.lua";
     /// See [`crate::verification::Store::approve`].
-    APPROVE = [COMMON, LIMITS, ROWS, CLAIMS] "approve.lua";
+    APPROVE = [HEAD, LEDGER, BUCKETS, FAILURES, ROWS, QUEUE, HOLDERS, CLAIMS] "approve.lua";
     /// See [`crate::verification::Store::answered`].
-    ANSWERED = [COMMON, LIMITS, CLAIMS] "answered.lua";
+    ANSWERED = [HEAD, LEDGER] "answered.lua";
     /// See [`crate::verification::Store::cancel`].
-    CANCEL = [COMMON, LIMITS, ROWS] "cancel.lua";
+    CANCEL = [HEAD, LEDGER, ROWS, QUEUE, HOLDERS] "cancel.lua";
     /// See [`crate::verification::Store::delivered`]: one message.
-    DELIVERED = [COMMON, LIMITS, ROWS] "delivered.lua";
+    DELIVERED = [HEAD, LEDGER, BUCKETS, ROWS, QUEUE, HOLDERS, DELIVERIES] "delivered.lua";
     /// See [`crate::verification::Store::receipt`].
-    RECEIPT = [COMMON, LIMITS, ROWS] "receipt.lua";
+    RECEIPT = [HEAD, LEDGER, BUCKETS, ROWS, QUEUE, DELIVERIES] "receipt.lua";
     /// See [`crate::verification::Store::release`].
-    RELEASE = [COMMON, LIMITS] "release.lua";
+    RELEASE = [HEAD, LEDGER, BUCKETS, FAILURES] "release.lua";
     /// See [`crate::verification::Store::take`].
-    TAKE = [COMMON, LIMITS] "take.lua";
+    TAKE = [HEAD, LEDGER, BUCKETS, LIMITS] "take.lua";
     /// See [`crate::verification::Store::clear`].
-    CLEAR = [COMMON, LIMITS] "clear.lua";
+    CLEAR = [HEAD, LEDGER, BUCKETS, FAILURES] "clear.lua";
     /// See [`crate::verification::Store::get`].
-    GET = [COMMON, LIMITS, ROWS] "get.lua";
+    GET = [HEAD, LEDGER, BUCKETS, ROWS] "get.lua";
     /// See [`crate::verification::Store::list`].
-    LIST = [COMMON, LIMITS, ROWS] "list.lua";
+    LIST = [HEAD, LEDGER, BUCKETS, ROWS] "list.lua";
     /// See [`crate::verification::Store::heartbeat`].
-    HEARTBEAT = [COMMON] "heartbeat.lua";
+    HEARTBEAT = [HEAD, LEDGER] "heartbeat.lua";
     /// The replicas that left messages.
-    DEAD = [COMMON, LIMITS, ROWS] "dead.lua";
+    DEAD = [HEAD, LEDGER, QUEUE] "dead.lua";
     /// Some of the messages that one of them left.
-    ADOPT = [COMMON, LIMITS, ROWS] "adopt.lua";
+    ADOPT = [HEAD, LEDGER, ROWS, QUEUE] "adopt.lua";
     /// See [`crate::verification::Store::sweep`].
-    SWEEP = [COMMON, LIMITS, ROWS] "sweep.lua";
+    SWEEP = [HEAD, LEDGER, ROWS, QUEUE] "sweep.lua";
     /// Brings failures back to a Redis that has lost them.
-    REMEMBER = [] "remember.lua";
+    REMEMBER = [HEAD, ROWS] "remember.lua";
     /// Looks whether the server is the one that it was.
     MEET = [] "meet.lua";
 }
@@ -78,14 +85,13 @@ scripts! {
 pub struct Call {
     script: &'static Script,
     now: Timestamp,
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
+    arguments: Packed,
 }
 
 impl Call {
-    /// A call at that time, which is its first argument.
-    pub fn new(script: &'static Script, now: Timestamp) -> Call {
-        Call { script, now, bytes: Vec::with_capacity(1024), ends: Vec::with_capacity(64) }.number(now.0)
+    /// A call at that time.
+    pub fn new(script: &'static Script, now: Timestamp, arguments: Packed) -> Call {
+        Call { script, now, arguments }
     }
 
     /// The time of the call.
@@ -93,32 +99,11 @@ impl Call {
         self.now
     }
 
-    /// One more argument.
-    pub fn add(mut self, argument: impl AsRef<[u8]>) -> Call {
-        self.bytes.extend_from_slice(argument.as_ref());
-        self.ends.push(self.bytes.len());
-        self
-    }
-
-    /// One more argument, a number.
-    pub fn number(self, number: i64) -> Call {
-        self.add(number.to_string())
-    }
-
-    /// One more argument, in hexadecimal digits.
-    pub fn key(self, key: &BucketKey) -> Call {
-        self.add(hex::digits(key))
-    }
-
     /// By the script's name, or with the script itself where the server does not know it.
     pub fn command(&self, base: &str, in_full: bool) -> Cmd {
         let mut command = if in_full { redis::cmd("EVAL") } else { redis::cmd("EVALSHA") };
         command.arg(if in_full { &self.script.code } else { &self.script.hash }).arg(1).arg(base);
-        let mut from = 0;
-        for &end in &self.ends {
-            command.arg(&self.bytes[from..end]);
-            from = end;
-        }
+        command.arg(self.now.0).arg(self.arguments.as_ref());
         command
     }
 }

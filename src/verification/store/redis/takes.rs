@@ -5,36 +5,34 @@ use std::time::Duration;
 use crate::clock::milliseconds;
 use crate::verification::limit::{FailureRule, LimitName, Limited, Quota, Rule, SendRule, Take};
 use crate::verification::store::StoreError;
+use crate::verification::store::redis::packed::Packed;
 use crate::verification::store::redis::reply::{Reply, unreadable};
-use crate::verification::store::redis::script::Call;
 
-/// Adds the limits to take from.
-pub fn add_takes(call: Call, takes: &[Take]) -> Call {
-    takes.iter().fold(call.number(takes.len() as i64), |call, take| call.key(&take.key).add(rule_text(&take.rule)))
-}
-
-fn rule_text(rule: &Rule) -> String {
-    match rule {
-        Rule::Windows(rule) => windows_text(rule),
-        Rule::Rate(quota) => {
-            let interval = quota.interval_us();
-            format!("r:{interval},{}", quota.per.as_micros() as i64 - interval)
+/// Adds the limits to take from, as pairs of a key and a rule.
+pub fn add_takes(arguments: Packed, takes: &[Take]) -> Packed {
+    takes.iter().fold(arguments.list(takes.len()), |arguments, take| {
+        let arguments = arguments.list(2).key(&take.key);
+        match &take.rule {
+            Rule::Windows(rule) => add_windows(arguments, rule),
+            Rule::Rate(quota) => {
+                let interval = quota.interval_us();
+                arguments.list(3).add("r").number(interval).number(quota.per.as_micros() as i64 - interval)
+            }
+            Rule::Failures(rule) => add_failures(arguments, *rule),
         }
-        Rule::Failures(rule) => failures_text(*rule),
-    }
+    })
 }
 
-/// Windows and waits.
-pub fn windows_text(rule: &SendRule) -> String {
-    let joined = |numbers: Vec<String>| if numbers.is_empty() { "-".to_owned() } else { numbers.join(",") };
-    let quotas = rule.quotas.iter().map(|quota| format!("{},{}", quota.count, milliseconds(quota.per))).collect();
-    let waits = rule.waits.iter().map(|wait| milliseconds(*wait).to_string()).collect();
-    format!("w:{}:{}", joined(quotas), joined(waits))
+/// Adds windows and waits.
+pub fn add_windows(arguments: Packed, rule: &SendRule) -> Packed {
+    let quotas = arguments.list(3).add("w").list(rule.quotas.len() * 2);
+    let quotas = rule.quotas.iter().fold(quotas, |quotas, quota| quotas.number(quota.count.into()).number(milliseconds(quota.per)));
+    rule.waits.iter().fold(quotas.list(rule.waits.len()), |waits, wait| waits.number(milliseconds(*wait)))
 }
 
-/// The gate on failures.
-pub fn failures_text(rule: FailureRule) -> String {
-    format!("f:{},{},{}", rule.soft, rule.hard, u8::from(rule.until_released))
+/// Adds the gate on failures.
+pub fn add_failures(arguments: Packed, rule: FailureRule) -> Packed {
+    arguments.list(4).add("f").number(rule.soft.into()).number(rule.hard.into()).number(rule.until_released.into())
 }
 
 /// Which limit refused. One more than there are takes is the gate on a subject's failures.

@@ -10,7 +10,7 @@ pub enum Failure {
     /// It was in the way of another one and is undone: the same again may pass.
     #[error("undone: {0}")]
     Again(#[source] StoreError),
-    /// The database cannot be asked. Nothing happened.
+    /// The database cannot be asked, or takes too long. Nothing happened.
     #[error("the database cannot be asked: {0}")]
     Down(#[source] StoreError),
     /// It was being committed when the connection broke: nobody knows whether it happened. It must not run again.
@@ -48,8 +48,8 @@ impl From<DataError> for Failure {
     fn from(error: DataError) -> Failure {
         match error.reason() {
             // A constraint: another one made the row first, mostly.
-            Reason::Conflict | Reason::Constraint | Reason::Slow => Failure::Again(database(error)),
-            Reason::Unreachable | Reason::NotReady | Reason::Refused | Reason::Newer => Failure::Down(database(error)),
+            Reason::Conflict | Reason::Constraint => Failure::Again(database(error)),
+            Reason::Slow | Reason::Unreachable | Reason::NotReady | Reason::Refused | Reason::Newer => Failure::Down(database(error)),
             Reason::Migration | Reason::Other => Failure::Own(database(error)),
         }
     }

@@ -32,7 +32,7 @@ const RUNS: u32 = 8;
 /// The wait before it runs again, doubled with each time.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// How long the database may take over a batch.
+/// How long the database may take over a batch. No run begins later than that after the first: its callers wait.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The database took longer than that.
@@ -82,6 +82,17 @@ impl Writer {
     }
 }
 
+/// Whether a batch that failed so, and whose first run began so long ago, has another run.
+fn runs_again(failure: &Failure, run: u32, since: Duration) -> bool {
+    since < PATIENCE
+        && match failure {
+            Failure::Again(_) => run < RUNS,
+            // The connection may have been cut while it rested, and the database be well.
+            Failure::Down(_) => run == 1,
+            Failure::Unknown(_) | Failure::Own(_) => false,
+        }
+}
+
 impl Desk {
     async fn work(self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
         while let Some(first) = queue.recv().await {
@@ -126,17 +137,19 @@ impl Desk {
     }
 
     /// Runs them, again and again while others are in the way.
+    #[expect(clippy::disallowed_methods, reason = "measures a duration")]
     async fn run(&self, jobs: &mut Jobs) -> Result<Vec<Event>, Failure> {
+        let began = std::time::Instant::now();
         let mut run = 1;
         loop {
             match self.commit(jobs).await {
-                Err(Failure::Again(error)) if run < RUNS => {
-                    tracing::debug!(%error, run, "a batch runs again");
+                Err(failure) if runs_again(&failure, run, began.elapsed()) => {
+                    tracing::debug!(%failure, run, "a batch runs again");
                     tokio::time::sleep(PAUSE * (1 << (run - 1))).await;
                     run += 1;
                 }
-                // The connection may have been cut while it rested, and the database be well.
-                Err(Failure::Down(_)) if run == 1 => run += 1,
+                // Halves of it would wait as long for what is in the way.
+                Err(Failure::Again(error)) if began.elapsed() >= PATIENCE => return Err(Failure::Down(error)),
                 done => return done,
             }
         }
@@ -162,5 +175,26 @@ impl Desk {
         ran.map_err(|_| StoreError::Closed)??;
         let events = batch.write(&mut change).await?;
         Ok((change, events))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::database::{DataError, Reason};
+
+    /// R08: whoever waits for a batch hears of it before they have given up: it is not the database's turn for ever.
+    #[test]
+    fn a_batch_does_not_wait_again_for_what_took_too_long() {
+        let failed = |reason| Failure::from(DataError::because(reason, ""));
+        let again = |reason, run, since| runs_again(&failed(reason), run, since);
+        let soon = Duration::from_millis(3);
+        assert!(again(Reason::Conflict, 1, soon) && again(Reason::Conflict, RUNS - 1, soon) && !again(Reason::Conflict, RUNS, soon));
+        assert!(again(Reason::Unreachable, 1, soon) && !again(Reason::Unreachable, 2, soon), "a cut connection has one more run");
+        assert!(again(Reason::Slow, 1, soon) && !again(Reason::Slow, 2, soon));
+        for reason in [Reason::Conflict, Reason::Unreachable, Reason::Slow] {
+            assert!(!again(reason, 1, PATIENCE), "{reason:?}");
+        }
+        assert!(!runs_again(&Failure::Unknown(database(Silent)), 1, soon), "what may have happened");
     }
 }

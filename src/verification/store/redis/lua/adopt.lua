@@ -1,5 +1,5 @@
 -- Some of what a dead replica left: each goes to one caller only.
-local replica, me, after, limit = argument(), argument(), argument(), number()
+local replica, me, after, limit = cmsgpack.unpack(ARGV[2])
 if replica ~= me and tonumber(redis.call('HGET', base .. ':h', replica) or '0') > now then
     return { 'OK', {}, '' }
 end

@@ -1,7 +1,8 @@
-local name = base .. ':i:' .. claim_key
+local claim, answer = cmsgpack.unpack(ARGV[2])
+local name = base .. ':i:' .. claim[1]
 local text = redis.call('GET', name)
 if text then
-    local kept = cmsgpack.unpack(text)
-    redis.call('SET', name, cmsgpack.pack({ kept[1], kept[2], argument() }), 'KEEPTTL')
+    local payload, at = cmsgpack.unpack(text)
+    redis.call('SET', name, cmsgpack.pack(payload, at, answer), 'KEEPTTL')
 end
 return { 'OK' }

@@ -1,20 +1,19 @@
-local answered = claimed({ 'INFLIGHT' })
+local claim, service, id, purpose, newest, origin, subject_rule, takes = cmsgpack.unpack(ARGV[2])
+local answered = claimed(claim, { 'INFLIGHT' })
 if answered then
     return answered
 end
-local service, target, purpose, origin, subject_rule = argument(), argument(), argument(), argument(), argument()
-local takes = read_takes()
 local row
-if target == '' then
-    row = newest_pending(argument())
+if newest then
+    row = newest_pending(newest)
 else
-    row = find(service, target)
-    if row and purpose ~= '' and row.purpose ~= purpose then
+    row = find(service, id)
+    if row and purpose and row.purpose ~= purpose then
         row = nil
     end
 end
 if row and row.subject then
-    takes[#takes + 1] = { name = bucket_name('f', row.failures), rule = rule_of(subject_rule) }
+    takes[#takes + 1] = { row.failures, subject_rule }
 end
 -- Taken for unknown ids as well: who guesses ids is counted too.
 local limited = take_all(takes)
@@ -26,8 +25,8 @@ if not row then
 elseif status_of(row) ~= 'pending' then
     return { 'ENDED', shown(row) }
 end
-set(row, 'attempts', row.attempts + 1)
+row.attempts = row.attempts + 1
 count_failure(row.failures, row.subject ~= nil)
 transition(row, 'verification.checked', origin)
-keep(false)
-return { 'JUDGE', shown(row), changes }
+keep(claim, false)
+return { 'JUDGE', shown(row), for_sql() }

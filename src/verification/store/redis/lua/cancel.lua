@@ -1,12 +1,11 @@
-local id, service, origin, detail = argument(), argument(), argument(), argument()
+local id, service, origin, detail = cmsgpack.unpack(ARGV[2])
 local row = find(service, id)
 if not row then
     return { 'NOTFOUND' }
 elseif status_of(row) ~= 'pending' then
     return { 'ENDED', shown(row) }
 end
-set(row, 'status', 'canceled')
-set(row, 'ended', now)
+row.status, row.ended = 'canceled', now
 leave_pending(row)
-transition(row, 'verification.canceled', origin, detail ~= '' and detail)
+transition(row, 'verification.canceled', origin, detail)
 return { 'CANCELED', shown(row) }

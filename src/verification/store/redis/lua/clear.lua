@@ -1,6 +1,5 @@
-for _ = 1, number() do
-    local key = argument()
+for _, key in ipairs((cmsgpack.unpack(ARGV[2]))) do
     redis.call('DEL', bucket_name('w', key))
     clear_failures(key)
 end
-return { 'OK', changes }
+return { 'OK', for_sql() }

@@ -1,5 +1,5 @@
 -- Replicas that have messages and do not live. This one lives from now on, if it did not.
-local me, til = argument(), number()
+local me, til = cmsgpack.unpack(ARGV[2])
 local lives, dead, edge = base .. ':h', {}, '-'
 while true do
     local entry = redis.call('ZRANGEBYLEX', queue, edge, '+', 'LIMIT', 0, 1)[1]
@@ -18,7 +18,7 @@ while true do
     edge = '(' .. replica .. '~'
 end
 if #dead > 0 and tonumber(redis.call('HGET', lives, me) or '0') <= now then
-    redis.call('HSET', lives, me, whole(til))
-    redis.call('PEXPIRE', lives, whole(DAY))
+    redis.call('HSET', lives, me, til)
+    redis.call('PEXPIRE', lives, DAY)
 end
 return { 'OK', dead }

@@ -1,5 +1,4 @@
-local id, message, outcome = argument(), number(), argument()
-local provider, reference, held, same_code = argument(), argument(), argument(), argument()
+local id, message, outcome, provider, reference, held, same_code = cmsgpack.unpack(ARGV[2])
 local row = read_row(id)
 if not row or row.sends ~= message or (row.delivery ~= 'queued' and row.provider) then
     return { 'NO' }
@@ -12,24 +11,23 @@ end
 local kind
 if outcome == 'sent' then
     if may_become(row, 'sent') then
-        set(row, 'delivery', 'sent')
+        row.delivery = 'sent'
     end
-    set(row, 'provider', provider)
-    set(row, 'reference', reference)
+    row.provider, row.reference = provider, reference
     if row.code_by == 'provider' then
-        set(row, 'held', held)
+        row.held = held
     end
     kind = 'verification.sent'
 else
     if not may_become(row, 'failed') then
         return { 'NO' }
     end
-    set(row, 'delivery', 'failed')
+    row.delivery = 'failed'
     if outcome == 'failed' then
         give_back(row.window, row.queued)
     end
     kind = 'verification.delivery_failed'
 end
 dequeue(row)
-transition(row, kind, '|', cause)
+transition(row, kind, {}, cause)
 return { 'YES', shown(row), kind, cause }

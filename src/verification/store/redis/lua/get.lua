@@ -1,4 +1,4 @@
-local row = find(argument(), argument())
+local row = find(cmsgpack.unpack(ARGV[2]))
 if not row then
     return { 'NO' }
 end

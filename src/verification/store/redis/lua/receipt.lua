@@ -1,4 +1,4 @@
-local id, message, provider, kind, delivery, detail = argument(), number(), argument(), argument(), argument(), argument()
+local id, message, provider, kind, delivery, detail = cmsgpack.unpack(ARGV[2])
 local row = read_row(id)
 if not row or row.sends ~= message or not may_become(row, delivery) then
     return { 'NO' }
@@ -7,10 +7,10 @@ end
 if delivery == 'failed' and row.provider and row.provider ~= provider then
     return { 'NO' }
 end
-set(row, 'delivery', delivery)
+row.delivery = delivery
 if delivery == 'failed' then
     give_back(row.window, row.queued)
 end
 dequeue(row)
-transition(row, kind, '|', detail)
+transition(row, kind, {}, detail)
 return { 'YES', shown(row) }

@@ -1,7 +1,7 @@
-local key, about, event, retention = argument(), argument(), argument(), argument()
+local key, about, revision, event, retention = cmsgpack.unpack(ARGV[2])
 if not clear_failures(key) then
     return { 'NO' }
 end
-redis.call('RPUSH', base .. ':e:' .. about, event)
-redis.call('PEXPIRE', base .. ':e:' .. about, retention)
-return { 'YES', changes }
+redis.call('HSET', base .. ':v:' .. about, revision, event)
+redis.call('PEXPIRE', base .. ':v:' .. about, retention)
+return { 'YES', for_sql() }

@@ -1,10 +1,8 @@
-local answered = claimed(nil)
+local claim, id, service, revision, replica, channel, generation, tag, pepper, expires, origin, sends, takes = cmsgpack.unpack(ARGV[2])
+local answered = claimed(claim)
 if answered then
     return answered
 end
-local id, service, revision, replica, origin, sends = argument(), argument(), number(), argument(), argument(), rule_of(argument())
-local channel, generation, tag, pepper, expires = argument(), number(), argument(), argument(), number()
-local takes = read_takes()
 local row = find(service, id)
 if not row then
     return { 'NOTFOUND' }
@@ -19,19 +17,14 @@ local limited = take_all(takes)
 if limited then
     return limited
 end
-set(row, 'channel', channel)
-set(row, 'generation', generation)
-set(row, 'tag', tag)
-set(row, 'pepper', pepper)
-set(row, 'expires', expires)
-set(row, 'sends', row.sends + 1)
-set(row, 'delivery', 'queued')
-forget_delivery(row)
-set(row, 'queued', now)
-enqueue(row, replica)
+queue_again(row, channel, replica)
+row.generation, row.pepper, row.expires = generation, pepper, expires
+local seed = cmsgpack.unpack(row.secret)
+row.secret = cmsgpack.pack(seed, tag)
+redis.call('HSET', row_name .. id, 'secret', row.secret)
 transition(row, 'verification.resent', origin, channel)
 enter_pending(row)
 if row.code_by == 'provider' and row.held then
-    write_holder(row.held, holder_of(row))
+    write_holder(row, row.held, expires)
 end
-return sending_answer(row, sends)
+return sending_answer(claim, row, sends)

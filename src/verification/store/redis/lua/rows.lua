@@ -1,77 +1,46 @@
--- A verification is a hash. Its fields have short names there, so that most rows stay in Redis's compact form; here they
--- have words. The first 26 are what a reader of the row gets, in this order (rows.rs).
-local WORDS = {
-    'service', 'purpose', 'destination', 'country', 'channel', 'subject', 'locale', 'status', 'revision', 'generation', 'sends',
-    'attempts', 'max_attempts', 'seed', 'pepper', 'tag', 'code_by', 'failures', 'created', 'queued', 'expires', 'ended', 'delivery',
-    'provider', 'reference', 'metadata', 'window', 'pending', 'index', 'holder', 'held', 'replica',
-}
-local FIELDS = {
-    's', 'p', 'to', 'co', 'ch', 'su', 'l', 'st', 'r', 'g', 'n', 'a', 'm', 'se', 'pe', 't', 'by', 'f', 'cr', 'q', 'x', 'e', 'd', 'dp',
-    'dr', 'md', 'w', 'pk', 'ik', 'hk', 'rk', 'rp',
-}
-local NUMBERS = {
-    revision = true, generation = true, sends = true, attempts = true, max_attempts = true, created = true, queued = true,
-    expires = true, ended = true,
-}
-local SHOWN = 26
-local PROVIDER_LIFE, HOUR = DAY, 3600 * 1000
+-- A verification is a hash: `state` is what transitions change, `fixed` what they do not, `secret` its seed and the tag of its
+-- newest code, each of them packed; and each of its events, by its number. Scripts that read one have it by words. What of
+-- `fixed` has no word here is the readers' only (rows.rs).
+local row_name = base .. ':v:'
 
-local function row_name(id)
-    return base .. ':v:' .. id
+local function row_of(id, state, fixed, secret)
+    if not state then
+        return nil
+    end
+    local status, revision, generation, sends, attempts, channel, pepper, queued, expires, ended, delivery, provider, reference, held,
+        replica = cmsgpack.unpack(state)
+    local service, purpose, subject, code_by, max_attempts, created, failures, window, pending, index, holder = cmsgpack.unpack(fixed)
+    -- All at once: a table that grows is slow.
+    return {
+        id = id, state = state, fixed = fixed, secret = secret, status = status, revision = revision, generation = generation,
+        sends = sends, attempts = attempts, channel = channel, pepper = pepper, queued = queued, expires = expires, ended = ended,
+        delivery = delivery, provider = provider, reference = reference, held = held, replica = replica, service = service,
+        purpose = purpose, subject = subject, code_by = code_by, max_attempts = max_attempts, created = created, failures = failures,
+        window = window, pending = pending, index = index, holder = holder,
+    }
 end
 
 local function read_row(id)
-    local values = redis.call('HMGET', row_name(id), unpack(FIELDS))
-    if not values[1] then
-        return nil
-    end
-    local row = { id = id, values = values, changed = {} }
-    for i, word in ipairs(WORDS) do
-        if values[i] then
-            row[word] = NUMBERS[word] and tonumber(values[i]) or values[i]
-        end
-    end
-    return row
+    local found = redis.call('HMGET', row_name .. id, 'state', 'fixed', 'secret')
+    return row_of(id, found[1], found[2], found[3])
 end
 
-local PLACES = {}
-for i, word in ipairs(WORDS) do
-    PLACES[word] = i
+local function find(service, id)
+    local row = read_row(id)
+    if row and row.service == service then
+        return row
+    end
 end
 
--- Changes a field of a row; false takes it away. Written by `save`.
-local function set(row, word, value)
-    row[word] = value or nil
-    local text = value and NUMBERS[word] and whole(value) or value
-    row.values[PLACES[word]] = text
-    row.changed[#row.changed + 1] = { FIELDS[PLACES[word]], text }
-end
-
-local function save(row)
-    local written, gone = {}, {}
-    for _, change in ipairs(row.changed) do
-        if change[2] then
-            written[#written + 1] = change[1]
-            written[#written + 1] = change[2]
-        else
-            gone[#gone + 1] = change[1]
-        end
-    end
-    if #written > 0 then
-        redis.call('HSET', row_name(row.id), unpack(written))
-    end
-    if #gone > 0 then
-        redis.call('HDEL', row_name(row.id), unpack(gone))
-    end
-    row.changed = {}
+-- Writes where a row stands, and further fields of its hash.
+local function save(row, ...)
+    row.state = cmsgpack.pack(row.status, row.revision, row.generation, row.sends, row.attempts, row.channel, row.pepper, row.queued,
+        row.expires, row.ended, row.delivery, row.provider, row.reference, row.held, row.replica)
+    redis.call('HSET', row_name .. row.id, 'state', row.state, ...)
 end
 
 local function shown(row)
-    local values = { row.id }
-    for i = 1, SHOWN do
-        values[i + 1] = row.values[i] or false
-    end
-    return values
+    return { row.id, row.state, row.fixed, row.secret }
 end
 
 local function status_of(row)
@@ -85,117 +54,13 @@ local function status_of(row)
     return 'pending'
 end
 
--- "REVISION|TIME|KIND|CLIENT|ADDRESS" and, if there is more to say, "|DETAIL". `origin` is "CLIENT|ADDRESS".
-local function append(row, kind, origin, detail)
-    local text = row.revision .. '|' .. whole(now) .. '|' .. kind .. '|' .. origin
-    redis.call('RPUSH', base .. ':e:' .. row.id, detail and text .. '|' .. detail or text)
+-- `origin` is a list of a client and an address.
+local function event(kind, origin, detail)
+    return cmsgpack.pack(now, kind, origin[1], origin[2], detail)
 end
 
 -- One more transition of a row, and what is written of it.
 local function transition(row, kind, origin, detail)
-    set(row, 'revision', row.revision + 1)
-    save(row)
-    append(row, kind, origin, detail)
-end
-
-local function enter_pending(row)
-    local name = base .. ':p:' .. row.pending
-    redis.call('ZREMRANGEBYSCORE', name, '-inf', whole(now))
-    redis.call('ZADD', name, whole(row.expires), row.id)
-    redis.call('PEXPIRE', name, whole(math.max(row.expires - now, HOUR)))
-end
-
-local function newest_pending(key)
-    local ids = redis.call('ZRANGEBYSCORE', base .. ':p:' .. key, '(' .. whole(now), '+inf')
-    -- Ids lie in the order of time.
-    table.sort(ids, function(one, other) return one > other end)
-    for _, id in ipairs(ids) do
-        local row = read_row(id)
-        if row and status_of(row) == 'pending' then
-            return row
-        end
-    end
-end
-
--- What waits to be sent, by the replica that has it in its memory.
-local queue = base .. ':q'
-local function enqueue(row, replica)
-    if row.replica and row.replica ~= replica then
-        redis.call('ZREM', queue, row.replica .. row.id)
-    end
-    set(row, 'replica', replica)
-    redis.call('ZADD', queue, 0, replica .. row.id)
-    redis.call('PEXPIRE', queue, whole(2 * HOUR))
-end
-local function dequeue(row)
-    if row.replica then
-        redis.call('ZREM', queue, row.replica .. row.id)
-    end
-end
-
--- Whose code a provider's reference stands for: "ID|KEY|EXPIRES|UNTIL" (store/pending.rs has the rule in words).
-local function holder_name(key)
-    return base .. ':r:' .. key
-end
-local function read_holder(key)
-    local text = redis.call('GET', holder_name(key))
-    if not text then
-        return nil
-    end
-    local id, holder, expires, til = string.match(text, '^([^|]*)|([^|]*)|([^|]*)|([^|]*)$')
-    return { id = id, key = holder, expires = tonumber(expires), til = tonumber(til) }
-end
-local function write_holder(key, holder)
-    local life = holder.til - now
-    if life <= 0 then
-        redis.call('DEL', holder_name(key))
-        return
-    end
-    local text = holder.id .. '|' .. holder.key .. '|' .. whole(holder.expires) .. '|' .. whole(holder.til)
-    redis.call('SET', holder_name(key), text, 'PX', whole(life))
-end
-local function holder_of(row)
-    return { id = row.id, key = row.holder or '', expires = row.expires, til = row.created + PROVIDER_LIFE }
-end
-local function refers(key, row)
-    local holder = read_holder(key)
-    local at = row.queued
-    if holder and holder.id ~= row.id and holder.til > at and (holder.expires > at or holder.key ~= row.holder) then
-        return false
-    end
-    write_holder(key, holder_of(row))
-    return true
-end
-
--- It ended: nobody finds it by its destination, nobody sends it.
-local function leave_pending(row)
-    redis.call('ZREM', base .. ':p:' .. row.pending, row.id)
-    dequeue(row)
-    if row.held then
-        local holder = read_holder(row.held)
-        if holder and holder.id == row.id then
-            holder.expires = holder.til
-            write_holder(row.held, holder)
-        end
-    end
-end
-
-local function forget_delivery(row)
-    if row.code_by ~= 'provider' then
-        set(row, 'provider', false)
-        set(row, 'reference', false)
-        set(row, 'held', false)
-    end
-end
-
-local RANK = { queued = 0, sent = 1, failed = 2, delivered = 3 }
-local function may_become(row, delivery)
-    return RANK[row.delivery] < RANK[delivery]
-end
-
-local function find(service, id)
-    local row = read_row(id)
-    if row and row.service == service then
-        return row
-    end
+    row.revision = row.revision + 1
+    save(row, row.revision, event(kind, origin, detail))
 end

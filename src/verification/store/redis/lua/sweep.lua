@@ -1,4 +1,4 @@
-local before, limit = argument(), number()
+local before, limit = cmsgpack.unpack(ARGV[2])
 local ids = redis.call('ZRANGEBYSCORE', base .. ':t', '-inf', '(' .. before, 'LIMIT', 0, limit)
 for _, id in ipairs(ids) do
     local row = read_row(id)
@@ -6,7 +6,7 @@ for _, id in ipairs(ids) do
         redis.call('ZREM', base .. ':d:' .. row.index, id)
         redis.call('ZREM', base .. ':p:' .. row.pending, id)
         dequeue(row)
-        redis.call('DEL', row_name(id), base .. ':e:' .. id)
+        redis.call('DEL', row_name .. id)
     end
     redis.call('ZREM', base .. ':t', id)
 end

@@ -1,1 +1,1 @@
-return take_all(read_takes()) or { 'OK' }
+return take_all((cmsgpack.unpack(ARGV[2]))) or { 'OK' }
