@@ -1,6 +1,6 @@
 //! The faces of the server. They translate words and status codes, call the engine, and never decide.
 //!
-//! [`server`] accepts connections, [`frame`] is around every handler, [`problem`] is every failure; [`v1`] is the native
+//! [`server`] accepts connections, [`room`] says who is worked on, [`frame`] is around every handler, [`problem`] is every failure; [`v1`] is the native
 //! API, [`camara`] and [`oauth`] a standard's, [`login`] what people sign in with, [`tutorial`] the well-known tutorials' routes, [`twilio`] Twilio Verify's API, [`dev`] the inbox, [`web_app`] an app of the operator's own, [`not_me`] the
 //! page behind a mail's link, [`operation`] health and metrics.
 
@@ -17,6 +17,7 @@ pub mod openapi;
 pub mod operation;
 pub mod page;
 pub mod problem;
+pub mod room;
 pub mod server;
 pub mod tls;
 pub mod tutorial;

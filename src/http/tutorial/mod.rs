@@ -42,9 +42,9 @@ fn caller(app: &App, peer: Peer, headers: &HeaderMap) -> Caller {
 }
 
 /// JSON or a form, as apps of this kind take both. Fields that nobody asked for are their own business.
-async fn read<T: DeserializeOwned>(request: Request, app: &App) -> Result<T, Problem> {
+async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
     let headers = request.headers().clone();
-    parse(&headers, &body(request, app).await?)
+    parse(&headers, &body(request).await?)
 }
 
 fn parse<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, Problem> {

@@ -91,9 +91,9 @@ pub struct Form(pub Fields);
 impl FromRequest<Arc<App>> for Form {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Refusal> {
         let is_form = is_form(request.headers());
-        let bytes = body(request, app).await?;
+        let bytes = body(request).await?;
         if !bytes.is_empty() && !is_form {
             let message = "The Content-Type must be application/x-www-form-urlencoded";
             return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, 20001, message));
