@@ -49,7 +49,7 @@ pub fn public(app: &Arc<App>) -> Router {
         router = router.merge(not_me::router());
     }
     if app.tutorial_api {
-        router = router.merge(tutorial::router(app.accounts.is_some()));
+        router = router.merge(tutorial::router(app));
     }
     if app.twilio.is_some() {
         router = router.merge(twilio::router());
@@ -64,9 +64,10 @@ pub fn public(app: &Arc<App>) -> Router {
         router = router.merge(web_app::router(path, directory));
     }
     let router = finish(router, app);
-    match app.accounts {
-        Some(_) => router.layer(middleware::from_fn_with_state(Arc::clone(app), login::origin::share)),
-        None => router,
+    if app.accounts.is_some() || app.tutorial_api {
+        router.layer(middleware::from_fn_with_state(Arc::clone(app), login::origin::share))
+    } else {
+        router
     }
 }
 
