@@ -56,6 +56,28 @@ async fn events_are_posted_and_signed() {
     }
 }
 
+/// OPS-04: what is signed is the URL that is called, however it was written.
+#[tokio::test]
+async fn what_is_signed_is_what_is_called() {
+    let upstream = Upstream::new(|_| Reply::new(200, "")).await;
+    let story = Story::new(PRIVATE).await;
+    let port = upstream.url.rsplit(':').next().expect("a port").to_owned();
+    let written = [upstream.url.clone(), format!("HTTP://LocalHost:{port}/A?ä=ö"), format!("{}/x/../hook#end", upstream.url)];
+    for url in &written {
+        webhook(&story, url, &[("EventTypes", "factor.created")]).await;
+    }
+    story.verified().await;
+    let asked = eventually("three calls", async || Some(upstream.asked()).filter(|asked| asked.len() == 3)).await;
+    for asked in &asked {
+        // As the libraries do: out of what came.
+        let seen = format!("http://{}{}", asked.header("host").expect("a host"), asked.uri);
+        assert_eq!(asked.header("x-twilio-signature"), Some(signature(&story.twilio.auth_token, &seen, asked).as_str()), "{seen}");
+    }
+    let mut seen: Vec<_> = asked.iter().map(|asked| asked.uri.as_str()).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, ["/", "/A?%C3%A4=%C3%B6", "/hook"]);
+}
+
 /// A receiver that fails is asked again, a few times and not for ever; one that asked for less hears less.
 #[tokio::test]
 async fn failures_are_tried_again_and_filters_hold() {
