@@ -15,6 +15,8 @@ use crate::account::password::HashError;
 use crate::account::token::TokenError;
 use crate::clock::seconds_rounded_up;
 use crate::db::database::DataError;
+use crate::delivery::free_text::TextError;
+use crate::entity::EntityError;
 use crate::verification::limit::{self, Limited};
 use crate::verification::request::InvalidField;
 use crate::verification::store::StoreError;
@@ -294,6 +296,25 @@ impl From<StoreError> for Problem {
 impl From<DataError> for Problem {
     fn from(error: DataError) -> Problem {
         Problem::from(AccountError::Database(error))
+    }
+}
+
+impl From<EntityError> for Problem {
+    fn from(error: EntityError) -> Problem {
+        match error {
+            EntityError::Database(error) => error.into(),
+            error @ EntityError::Secret => Problem::internal(error),
+        }
+    }
+}
+
+impl From<TextError> for Problem {
+    fn from(error: TextError) -> Problem {
+        match error {
+            TextError::Database(error) => error.into(),
+            TextError::Store(error) => error.into(),
+            error @ TextError::Seal(_) => Problem::internal(error),
+        }
     }
 }
 

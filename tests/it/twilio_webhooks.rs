@@ -130,6 +130,42 @@ async fn private_addresses_are_refused() {
     }
 }
 
+/// OPS-01: a database that is away is 503 and says when to come again, on every route that needs it, as it is everywhere else.
+#[tokio::test]
+async fn a_database_that_is_away_is_503() {
+    let story = Story::new("[twilio_face]\nmessages = true\n").await;
+    let factor = story.verified().await;
+    let (service, person) = (&story.service, &story.person);
+    let hook = webhook(&story, "https://localhost/hook", &[("EventTypes", "*")]).await;
+    let of = |made: &Value| made["sid"].as_str().expect("a SID").to_owned();
+    let messages = format!("/2010-04-01/Accounts/{}/Messages.json", story.twilio.account_sid);
+    let text = [("To", "+15017122661"), ("From", "+15005550006"), ("Body", "x")];
+    let sid = of(&factor);
+    let calls: [(&str, &str, String, &[(&str, &str)]); 12] = [
+        ("entity", "GET", format!("{service}/Entities"), &[]),
+        ("entity", "POST", format!("{service}/Entities"), &[("Identity", "user-9876543210")]),
+        ("entity", "DELETE", person.clone(), &[]),
+        ("entity_factor", "GET", format!("{person}/Factors"), &[]),
+        ("entity_factor", "POST", format!("{person}/Factors/{sid}"), &[("AuthPayload", "123456")]),
+        ("challenge", "POST", format!("{person}/Challenges"), &[("FactorSid", sid.as_str()), ("AuthPayload", "123456")]),
+        ("challenge", "GET", format!("{person}/Challenges"), &[]),
+        ("service_webhook", "POST", format!("{service}/Webhooks/{}", of(&hook)), &[("Status", "disabled")]),
+        ("messaging_configuration", "GET", format!("{service}/MessagingConfigurations"), &[]),
+        ("safe_number", "POST", "/v2/SafeList/Numbers".into(), &[("PhoneNumber", "+15017122661")]),
+        ("free_text", "POST", messages.clone(), &text),
+        ("free_text", "GET", messages, &[]),
+    ];
+    for (table, method, path, form) in calls {
+        story.app.meddle(&format!("PRAGMA legacy_alter_table = ON; ALTER TABLE {table} RENAME TO gone")).await;
+        let answer = story.twilio.call(method, &path, form).await;
+        assert_eq!(answer.status, 503, "{table} {method} {path}: {}", answer.body);
+        refused(&answer, 503, 20503);
+        assert_eq!(answer.retry_after(), 1, "{table} {method} {path}");
+        story.app.meddle(&format!("PRAGMA legacy_alter_table = ON; ALTER TABLE gone RENAME TO {table}")).await;
+    }
+    story.twilio.get(&format!("{person}/Factors/{sid}")).await.expect(200);
+}
+
 /// Webhooks come and go, and are a service's own (OPS-07).
 #[tokio::test]
 async fn webhooks_belong_to_a_service() {

@@ -222,10 +222,7 @@ fn invalid(field: &InvalidField) -> Refusal {
 
 impl From<TextError> for Refusal {
     fn from(error: TextError) -> Refusal {
-        match error {
-            TextError::Store(error) => error.into(),
-            error => Problem::internal(error).into(),
-        }
+        Problem::from(error).into()
     }
 }
 
