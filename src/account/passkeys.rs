@@ -119,7 +119,8 @@ impl Accounts {
     ) -> Result<Judged, AccountError> {
         let known = self.passkeys(account.id).await?;
         let allowed: Vec<_> = known.iter().map(|passkey| passkey.credential_id.clone()).collect();
-        self.judge_answer(&known, &allowed, &asked(challenge, false), answer).await
+        let Ok(response) = AuthenticationResponse::parse(&answer.to_string()) else { return Ok(Judged::Wrong) };
+        self.judge_answer(&known, &allowed, &asked(challenge, false), &response).await
     }
 
     /// A sign-in whose only step is a passkey: it names its account.
@@ -137,10 +138,10 @@ impl Accounts {
         if !self.tables.end_flow(&flow.token_hash).await? {
             return Ok(Proved::Ended);
         }
-        let id = answer["id"].as_str().unwrap_or_default();
-        let Some(row) = self.tables.passkey(id).await? else { return Ok(Proved::Wrong) };
+        let Ok(response) = AuthenticationResponse::parse(&answer.to_string()) else { return Ok(Proved::Wrong) };
+        let Some(row) = self.tables.passkey(response.credential_id()).await? else { return Ok(Proved::Wrong) };
         let Some(account) = self.tables.account(row.account).await?.filter(|account| account.is_active) else { return Ok(Proved::Wrong) };
-        match self.judge_answer(&[stored(row)], &[], &asked(&challenge, true), &answer).await? {
+        match self.judge_answer(&[stored(row)], &[], &asked(&challenge, true), &response).await? {
             Judged::Right(methods) => state.proven.extend(methods),
             _ => return Ok(Proved::Wrong),
         }
@@ -153,14 +154,13 @@ impl Accounts {
         known: &[StoredPasskey],
         allowed: &[String],
         asked: &PasskeyAsked<'_>,
-        answer: &serde_json::Value,
+        response: &AuthenticationResponse,
     ) -> Result<Judged, AccountError> {
         let Some(party) = &self.relying_party else { return Ok(Judged::Wrong) };
-        let Ok(response) = AuthenticationResponse::parse(&answer.to_string()) else { return Ok(Judged::Wrong) };
         let Some(passkey) = known.iter().find(|passkey| passkey.credential_id == response.credential_id()) else {
             return Ok(Judged::Wrong);
         };
-        let used = match ceremony::verify_authentication(party, asked, allowed, passkey, &response) {
+        let used = match ceremony::verify_authentication(party, asked, allowed, passkey, response) {
             Ok(used) => used,
             Err(error) => {
                 tracing::info!(%error, account = %passkey.account, "a passkey was refused");

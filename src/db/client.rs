@@ -127,11 +127,14 @@ impl KeyedClient {
     }
 }
 
-/// The prefix of a well-formed key.
+/// The prefix of a well-formed key: everything else is nobody's, and no database need be asked.
 pub fn prefix_of(key: &str) -> Option<&str> {
     let rest = key.strip_prefix("csk_")?;
     let (prefix, secret) = rest.split_once('_')?;
-    (prefix.len() == 12 && secret.len() == 43).then_some(prefix)
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let is_one = prefix.len() == 12 && prefix.bytes().all(hex) && secret.len() == 43 && secret.bytes().all(base64);
+    is_one.then_some(prefix)
 }
 
 /// The table of clients. Cheap to clone.

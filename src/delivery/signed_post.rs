@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use url::Host;
+use url::{Host, Url};
 use uuid::Uuid;
 
 use crate::db::twilio::CredentialTable;
@@ -51,7 +51,7 @@ impl SignedPost {
 
     /// Whether anything would be posted there. The error is a rule that follows the field's name.
     pub fn accepts(&self, url: &str) -> Result<(), String> {
-        judged(url, self.allow_private).map_err(str::to_owned)
+        judged(url, self.allow_private).map(drop).map_err(str::to_owned)
     }
 
     /// Posts the form, signed with the Auth Token of that client. Never waits.
@@ -72,17 +72,17 @@ impl SignedPost {
 
     async fn deliver(&self, client: Uuid, url: &str, form: &[(String, String)]) -> Result<(), String> {
         // What was accepted once may have been so under other settings.
-        self.accepts(url)?;
+        let url = judged(url, self.allow_private)?;
         let token = self.credentials.auth_token(client, &self.peppers).await.map_err(|error| error.to_string())?;
         let token = token.ok_or("the client has no Auth Token to sign with")?;
-        let signature = twilio_signature::sign(&token, url, form).ok_or("it could not be signed")?;
+        let signature = twilio_signature::sign(&token, url.as_str(), form).ok_or("it could not be signed")?;
         let mut cause = String::new();
         for round in 0..=RETRIES {
             if round > 0 {
                 tokio::time::sleep(self.retry_wait * LONGER.pow(round - 1)).await;
             }
             let Ok(_turn) = self.turns.acquire().await else { return Err("the server stops".into()) };
-            cause = match call(self.http.post(url).header(twilio_signature::HEADER, &signature).form(form)).await {
+            cause = match call(self.http.post(url.as_str()).header(twilio_signature::HEADER, &signature).form(form)).await {
                 Ok(response) if response.is_success() => return Ok(()),
                 Ok(response) => format!("answered {}", response.status),
                 Err(error) => error.to_string(),
@@ -92,9 +92,14 @@ impl SignedPost {
     }
 }
 
-/// Whether a URL of a tenant's may be called. A name is judged whenever it is looked up; an address is judged here.
-fn judged(url: &str, allow_private: bool) -> Result<(), &'static str> {
-    let parsed = url::Url::parse(url).map_err(|_| "must be a URL such as https://example.com/hook")?;
+/// A URL of a tenant's as it is called and signed, if it may be: its host in lower case, a path, and nothing behind `#`. A name is
+/// judged whenever it is looked up; an address is judged here.
+fn judged(url: &str, allow_private: bool) -> Result<Url, &'static str> {
+    let mut parsed = Url::parse(url).map_err(|_| "must be a URL such as https://example.com/hook")?;
+    // The parser leaves them out: what was meant is not for us to guess.
+    if url.chars().any(|character| character.is_control() || character.is_whitespace()) {
+        return Err("must have no spaces and no control characters");
+    }
     match (parsed.scheme(), allow_private) {
         ("https", _) | ("http", true) => {}
         _ => return Err("must begin with https://"),
@@ -111,7 +116,8 @@ fn judged(url: &str, allow_private: bool) -> Result<(), &'static str> {
     if !allow_private && address.is_some_and(|address| !is_public(address)) {
         return Err("must not be a private address");
     }
-    Ok(())
+    parsed.set_fragment(None);
+    Ok(parsed)
 }
 
 #[cfg(test)]
@@ -131,5 +137,21 @@ mod tests {
         }
         assert!(judged("https://example.com/hook?x=1", false).is_ok());
         assert!(judged(&format!("https://example.com/{}", "x".repeat(2048)), false).is_err());
+    }
+
+    /// OPS-04: what is signed is what is called.
+    #[test]
+    fn a_url_is_called_in_one_spelling() {
+        for (given, called) in [
+            ("https://example.com", "https://example.com/"),
+            ("https://EXAMPLE.com:443/Hook?X=1", "https://example.com/Hook?X=1"),
+            ("https://bücher.example/ä?ö=ü#end", "https://xn--bcher-kva.example/%C3%A4?%C3%B6=%C3%BC"),
+            ("https://example.com/a/../b", "https://example.com/b"),
+        ] {
+            assert_eq!(judged(given, false).map(String::from).as_deref(), Ok(called));
+        }
+        for wrong in ["https://example.com/\tx", " https://example.com/", "https://example.com/a b", "https://exam\nple.com/"] {
+            assert!(judged(wrong, false).is_err(), "{wrong:?}");
+        }
     }
 }

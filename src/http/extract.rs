@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use ipnet::IpNet;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -30,11 +32,11 @@ pub struct StrictJson<T>(pub T);
 impl<T: DeserializeOwned> FromRequest<Arc<App>> for StrictJson<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
             return Err(Problem::new(ProblemCode::UnsupportedMediaType).detail("Send Content-Type: application/json."));
         }
-        let bytes = body(request, app).await?;
+        let bytes = body(request).await?;
         parse_json(&bytes).map(StrictJson)
     }
 }
@@ -45,9 +47,9 @@ pub struct OptionalJson<T>(pub T);
 impl<T: DeserializeOwned + Default> FromRequest<Arc<App>> for OptionalJson<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Problem> {
         let is_json = is_json(request.headers());
-        let bytes = body(request, app).await?;
+        let bytes = body(request).await?;
         if bytes.is_empty() {
             return Ok(OptionalJson(T::default()));
         }
@@ -58,19 +60,26 @@ impl<T: DeserializeOwned + Default> FromRequest<Arc<App>> for OptionalJson<T> {
     }
 }
 
-/// The whole body, if it is short enough and comes soon enough: within two thirds of the time for the whole request.
-pub async fn body(request: Request, app: &App) -> Result<bytes::Bytes, Problem> {
-    let time = app.request_timeout * 2 / 3;
-    let limited = Limited::new(request.into_body(), BODY_MAX_BYTES);
-    match tokio::time::timeout(time, limited.collect()).await {
-        Err(_) => {
-            Err(Problem::new(ProblemCode::RequestTimeout).detail(format!("The body did not arrive within {} s.", time.as_secs_f32())))
-        }
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+/// A body that did not come as it should have, for whoever wants to read it.
+#[derive(Clone)]
+pub struct Unreadable(pub Problem);
+
+/// The whole body, which is here since before the request was worked on ([`crate::http::room`]).
+pub async fn body(mut request: Request) -> Result<Bytes, Problem> {
+    match request.extensions_mut().remove() {
+        Some(Unreadable(problem)) => Err(problem),
+        None => collect(request.into_body()).await,
+    }
+}
+
+/// All of a body, if it is short enough.
+pub async fn collect(body: Body) -> Result<Bytes, Problem> {
+    match Limited::new(body, BODY_MAX_BYTES).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
             Err(Problem::new(ProblemCode::BodyTooLarge).detail("The body must not be longer than 64 KiB."))
         }
-        Ok(Err(_)) => Err(Problem::new(ProblemCode::InvalidBody).detail("The body broke off.")),
+        Err(_) => Err(Problem::new(ProblemCode::InvalidBody).detail("The body broke off.")),
     }
 }
 

@@ -11,12 +11,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use crate::app::App;
+use crate::http::operation;
 use crate::http::page;
 use crate::http::problem::{Problem, ProblemCode};
+use crate::http::room::Room;
 use crate::http::twilio;
 use crate::telemetry::RequestLabels;
 
@@ -41,19 +42,13 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 7] = [
 
 /// Answers one request. Never fails: whatever happens becomes an answer.
 #[expect(clippy::disallowed_methods, reason = "a duration for the metrics; nothing is decided by it")]
-pub async fn answer(app: &App, places: &Semaphore, router: Router, request: Request) -> Response {
+pub async fn answer(app: &App, room: &Room, router: Router, request: Request) -> Response {
     let started = Instant::now();
     let request_id = request_id(app, request.headers());
     let method = request.method().clone();
     let wants_page = page::is_wanted(request.headers());
     let twilio_path = app.twilio.as_ref().and_then(|_| Some(request.uri().path()).filter(|path| twilio::owns(path)).map(str::to_owned));
-    let mut response = match places.try_acquire() {
-        Ok(_place) => guarded(router.oneshot(request), app.request_timeout, &request_id).await,
-        Err(_) => {
-            app.metrics.shed();
-            Problem::new(ProblemCode::Unavailable).retry_after(Duration::from_secs(1)).into_response()
-        }
-    };
+    let mut response = guarded(work(app, room, router, request), app.request_timeout, &request_id).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         if let Some(cause) = problem.cause() {
             tracing::error!(request_id, cause, status = problem.status().as_u16(), "a request failed");
@@ -83,13 +78,19 @@ pub async fn name_route(route: Option<MatchedPath>, request: Request, next: Next
     response
 }
 
-async fn guarded<F>(work: F, limit: Duration, request_id: &str) -> Response
-where
-    F: Future<Output = Result<Response, std::convert::Infallible>>,
-{
+/// What is done for a request once all of it is here. Health is told without a place: a full server is not a dead one.
+async fn work(app: &App, room: &Room, router: Router, request: Request) -> Result<Response, Problem> {
+    let request = room.whole(app, request).await?;
+    let _place = if operation::is_health(request.uri().path()) { None } else { Some(room.place(app)?) };
+    match router.oneshot(request).await {
+        Ok(response) => Ok(response),
+        Err(never) => match never {},
+    }
+}
+
+async fn guarded(work: impl Future<Output = Result<Response, Problem>>, limit: Duration, request_id: &str) -> Response {
     match tokio::time::timeout(limit, AssertUnwindSafe(work).catch_unwind()).await {
-        Ok(Ok(Ok(response))) => response,
-        Ok(Ok(Err(never))) => match never {},
+        Ok(Ok(answered)) => answered.into_response(),
         Ok(Err(_)) => {
             // The panic's own message was logged by the hook; it may hold anything, so it goes no further (OPS-02).
             tracing::error!(request_id, "a handler panicked");

@@ -1,6 +1,6 @@
 //! The faces of the server. They translate words and status codes, call the engine, and never decide.
 //!
-//! [`server`] accepts connections, [`frame`] is around every handler, [`problem`] is every failure; [`v1`] is the native
+//! [`server`] accepts connections, [`room`] says who is worked on, [`frame`] is around every handler, [`problem`] is every failure; [`v1`] is the native
 //! API, [`camara`] and [`oauth`] a standard's, [`login`] what people sign in with, [`tutorial`] the well-known tutorials' routes, [`twilio`] Twilio Verify's API, [`dev`] the inbox, [`web_app`] an app of the operator's own, [`not_me`] the
 //! page behind a mail's link, [`operation`] health and metrics.
 
@@ -17,6 +17,7 @@ pub mod openapi;
 pub mod operation;
 pub mod page;
 pub mod problem;
+pub mod room;
 pub mod server;
 pub mod tls;
 pub mod tutorial;
@@ -48,7 +49,7 @@ pub fn public(app: &Arc<App>) -> Router {
         router = router.merge(not_me::router());
     }
     if app.tutorial_api {
-        router = router.merge(tutorial::router(app.accounts.is_some()));
+        router = router.merge(tutorial::router(app));
     }
     if app.twilio.is_some() {
         router = router.merge(twilio::router());
@@ -63,9 +64,10 @@ pub fn public(app: &Arc<App>) -> Router {
         router = router.merge(web_app::router(path, directory));
     }
     let router = finish(router, app);
-    match app.accounts {
-        Some(_) => router.layer(middleware::from_fn_with_state(Arc::clone(app), login::origin::share)),
-        None => router,
+    if app.accounts.is_some() || app.tutorial_api {
+        router.layer(middleware::from_fn_with_state(Arc::clone(app), login::origin::share))
+    } else {
+        router
     }
 }
 

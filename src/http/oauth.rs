@@ -99,7 +99,7 @@ async fn token(State(app): State<Arc<App>>, request: Request) -> Result<Response
     if !is_form(&headers) {
         return Err(Refused::new("invalid_request", "Send Content-Type: application/x-www-form-urlencoded."));
     }
-    let fields = Fields::read(&body(request, &app).await?)?;
+    let fields = Fields::read(&body(request).await?)?;
     match fields.get("grant_type") {
         None => return Err(Refused::new("invalid_request", "grant_type is missing")),
         Some("client_credentials") => {}

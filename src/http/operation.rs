@@ -16,9 +16,19 @@ use crate::http::problem::{Problem, ProblemCode};
 /// A store that has not answered by then is not ready.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// `/livez`: the process runs. `/readyz`: it can do its work.
+/// The process runs.
+const LIVE: &str = "/livez";
+/// It can do its work.
+const READY: &str = "/readyz";
+
+/// The routes by which others find out how the server is.
 pub fn health() -> Router<Arc<App>> {
-    Router::new().route("/livez", get(async || Json(json!({ "status": "live" })))).route("/readyz", get(ready))
+    Router::new().route(LIVE, get(async || Json(json!({ "status": "live" })))).route(READY, get(ready))
+}
+
+/// Whether a path is one of those.
+pub fn is_health(path: &str) -> bool {
+    matches!(path, LIVE | READY)
 }
 
 /// `/metrics`, for the admin listener only (OPS-03).

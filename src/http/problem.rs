@@ -15,9 +15,14 @@ use crate::account::password::HashError;
 use crate::account::token::TokenError;
 use crate::clock::seconds_rounded_up;
 use crate::db::database::DataError;
+use crate::delivery::free_text::TextError;
+use crate::entity::EntityError;
 use crate::verification::limit::{self, Limited};
 use crate::verification::request::InvalidField;
 use crate::verification::store::StoreError;
+
+/// When to come again where nobody knows better.
+pub const SOON: Duration = Duration::from_secs(2);
 
 /// The stable codes. Adding one is adding a section to docs/errors.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -262,7 +267,9 @@ impl Problem {
 
     fn wait(&self) -> Option<Duration> {
         let limited = self.limited.as_ref().map(|limited| limited.retry_after).filter(|wait| !limit::is_permanent(*wait));
-        self.retry_after.or(limited)
+        // Every 503 says when to come again.
+        let unavailable = (self.code == ProblemCode::Unavailable).then_some(SOON);
+        self.retry_after.or(limited).or(unavailable)
     }
 }
 
@@ -297,6 +304,25 @@ impl From<DataError> for Problem {
     }
 }
 
+impl From<EntityError> for Problem {
+    fn from(error: EntityError) -> Problem {
+        match error {
+            EntityError::Database(error) => error.into(),
+            error @ EntityError::Secret => Problem::internal(error),
+        }
+    }
+}
+
+impl From<TextError> for Problem {
+    fn from(error: TextError) -> Problem {
+        match error {
+            TextError::Database(error) => error.into(),
+            TextError::Store(error) => error.into(),
+            error @ TextError::Seal(_) => Problem::internal(error),
+        }
+    }
+}
+
 impl From<AccountError> for Problem {
     fn from(error: AccountError) -> Problem {
         let wait = match &error {
@@ -321,5 +347,21 @@ impl IntoResponse for Problem {
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// R21, D7: whoever hears 503 hears when to come again, whether or not anybody thought of it.
+    #[test]
+    fn every_503_says_when_to_come_again() {
+        let told = |problem: Problem| problem.into_response().headers().get(header::RETRY_AFTER)?.to_str().ok().map(str::to_owned);
+        for code in ProblemCode::ALL {
+            let expected = (code == ProblemCode::Unavailable).then_some("2");
+            assert_eq!(told(Problem::new(code)).as_deref(), expected, "{code:?}");
+        }
+        assert_eq!(told(Problem::new(ProblemCode::Unavailable).retry_after(Duration::from_secs(60))).as_deref(), Some("60"));
     }
 }

@@ -23,12 +23,13 @@ use tokio::time::timeout;
 use crate::app::App;
 use crate::http::extract::Peer;
 use crate::http::frame;
+use crate::http::room::Room;
 use crate::http::tls::Tls;
 
 /// Longest head of a request, in bytes (INP-04).
 const HEAD_MAX_BYTES: usize = 16 * 1024;
-/// Streams of one HTTP/2 connection at once.
-const STREAMS: u32 = 128;
+/// Streams of one HTTP/2 connection at once: as few as RFC 9113 advises (6.5.2), so that a client of many has to open more.
+const STREAMS: u32 = 100;
 /// Where a moment's rest follows a failed accept (no file descriptors left), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -57,8 +58,8 @@ impl Server {
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let places = Arc::new(Semaphore::new(self.max_connections));
         let graceful = GracefulShutdown::new();
-        let requests = Semaphore::new(self.max_requests);
-        let shared = Arc::new(Connection { router: self.router, app: self.app, requests, header_timeout: self.header_timeout });
+        let room = Room::new(self.max_requests);
+        let shared = Arc::new(Connection { router: self.router, app: self.app, room, header_timeout: self.header_timeout });
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -92,7 +93,7 @@ impl Server {
 struct Connection {
     router: Router,
     app: Arc<App>,
-    requests: Semaphore,
+    room: Room,
     header_timeout: Duration,
 }
 
@@ -148,7 +149,7 @@ impl Connection {
             let (shared, router) = (Arc::clone(&self), self.router.clone());
             let mut request: Request = request.map(Body::new);
             request.extensions_mut().insert(Peer(peer.ip()));
-            async move { Ok::<_, std::convert::Infallible>(frame::answer(&shared.app, &shared.requests, router, request).await) }
+            async move { Ok::<_, std::convert::Infallible>(frame::answer(&shared.app, &shared.room, router, request).await) }
         });
         let mut connection = pin!(watcher.watch(builder.serve_connection(TokioIo::new(stream), service)));
         // hyper's timers run once it knows the protocol, and "P" may be POST or HTTP/2: so the first request has a timer of

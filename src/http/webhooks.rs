@@ -31,7 +31,7 @@ async fn receive(State(app): State<Arc<App>>, Path(name): Path<String>, request:
         return Err(unknown());
     };
     let (parts, content) = request.into_parts();
-    let content = body(Request::from_parts(parts.clone(), content), &app).await?;
+    let content = body(Request::from_parts(parts.clone(), content)).await?;
     let (answer, in_url) = read(&app, provider.as_ref(), &parts, &content);
     let receipts = match answer {
         Ok(Answer::Challenge(text)) => return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()),
@@ -89,7 +89,7 @@ async fn note(app: &App, provider: &str, receipt: ProviderReceipt, in_url: Optio
     if let Some(texts) = app.twilio.as_ref().and_then(|face| face.texts.as_ref()) {
         // A text of an integrator's own is no verification: its receipt ends here.
         let noted = texts.receipt(message.verification, receipt.state, receipt.code.as_deref()).await;
-        if noted.map_err(Problem::internal)? {
+        if noted? {
             return Ok(());
         }
     }

@@ -12,6 +12,7 @@ use crate::verification::limit::{FailureRule, Quota, SendRule};
 use crate::verification::model::Channel;
 use crate::verification::request::InvalidField;
 use crate::verification::template::Templates;
+use crate::verification::wording::callers_brand;
 
 /// The service that always exists: public routes act in it.
 pub const DEFAULT_SERVICE: &str = "default";
@@ -139,7 +140,7 @@ impl Policy {
             if !self.custom_brand {
                 return Err(InvalidField::new("brand", "must not be given: this service has one of its own"));
             }
-            policy.brand = checked_brand(brand).map_err(|rule| InvalidField::new("brand", rule))?.into();
+            policy.brand = callers_brand(brand).map_err(|rule| InvalidField::new("brand", rule))?.into();
         }
         if let Some(hash) = app_hash {
             policy.android_app_hash = Some(checked_app_hash(hash).map_err(|rule| InvalidField::new("app_hash", rule))?.to_owned());
@@ -181,7 +182,7 @@ impl Policy {
     }
 }
 
-/// What people read in the message.
+/// What people read in the message, where the operator says it.
 pub fn checked_brand(brand: &str) -> Result<&str, &'static str> {
     let brand = brand.trim();
     if (1..=60).contains(&brand.chars().count()) && !brand.chars().any(char::is_control) {

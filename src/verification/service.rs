@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-use crate::verification::policy::{Policy, PolicyError, checked_brand};
+use crate::verification::policy::{Policy, PolicyError};
+use crate::verification::wording::callers_brand;
 
 /// A service, configured or made at run time.
 #[derive(Debug, Clone, PartialEq)]
@@ -159,7 +160,7 @@ impl Settings {
 
     /// The rules of a service with these settings, over those that every such service starts from.
     pub fn policy(&self, name: &Arc<str>, base: &Policy) -> Result<Policy, PolicyError> {
-        let brand = checked_brand(&self.friendly_name).map_err(|rule| PolicyError { key: "friendly_name".into(), rule: rule.into() })?;
+        let brand = callers_brand(&self.friendly_name).map_err(|rule| PolicyError { key: "friendly_name".into(), rule })?;
         let policy = Policy {
             service: Arc::clone(name),
             brand: brand.into(),

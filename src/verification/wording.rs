@@ -1,4 +1,4 @@
-//! A caller's own words for one text message (OTP-11).
+//! A caller's own words: for one text message, or as the brand in it (OTP-11).
 //!
 //! Text that comes with a request is how a sender of codes is made to carry somebody else's message. So it is used only where
 //! the operator says so for a service (`caller_wording`), and even then it is one line that can hold no link and no second
@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crate::secret::Code;
-use crate::verification::policy::Policy;
+use crate::verification::policy::{Policy, checked_brand};
 use crate::verification::request::InvalidField;
 
 /// What stands for the code.
@@ -19,6 +19,8 @@ pub const WORDING_MAX_CHARS: usize = 160;
 const DIGITS_MAX: usize = 4;
 
 const FIELD: &str = "message";
+const SEEN: &str = "must be one line, without control characters and without characters that cannot be seen";
+const NO_LINK: &str = "must not contain a link, an address or a domain";
 
 /// Words that may be sent.
 #[derive(Clone)]
@@ -47,18 +49,37 @@ pub fn allowed(policy: &Policy, wording: Option<&str>) -> Result<Option<Wording>
     // A digit for the code: it may be a part of what looks like a name ("a.{{code}}.example").
     let words = wording.replace(LABEL, "0");
     if words.chars().any(is_unseen) {
-        return wrong("must be one line, without control characters and without characters that cannot be seen".into());
+        return wrong(SEEN.into());
     }
     if words.contains("{{") || words.contains("}}") {
         return wrong(format!("must have no other label than {LABEL}"));
     }
     if holds_link(&words) {
-        return wrong("must not contain a link, an address or a domain".into());
+        return wrong(NO_LINK.into());
     }
-    if wording.chars().filter(|character| character.is_numeric()).count() > DIGITS_MAX {
+    if digits(wording) > DIGITS_MAX {
         return wrong(format!("must have at most {DIGITS_MAX} digits beside the code"));
     }
     Ok(Some(Wording(wording.into())))
+}
+
+/// A brand from somebody who is not the operator: it stands in the message as it is.
+pub fn callers_brand(brand: &str) -> Result<&str, String> {
+    let brand = checked_brand(brand)?;
+    if brand.chars().any(is_unseen) {
+        return Err(SEEN.into());
+    }
+    if holds_link(brand) {
+        return Err(NO_LINK.into());
+    }
+    if digits(brand) > DIGITS_MAX {
+        return Err(format!("must have at most {DIGITS_MAX} digits"));
+    }
+    Ok(brand)
+}
+
+fn digits(words: &str) -> usize {
+    words.chars().filter(|character| character.is_numeric()).count()
 }
 
 /// Line ends and other controls, and marks that change the order or the look of what stands around them.
@@ -138,6 +159,17 @@ mod tests {
             "{{code}} {{7*7}}",
         ] {
             assert!(allowed(&policy, Some(wording)).is_err(), "{wording}");
+        }
+    }
+
+    /// OTP-11: the same of a brand, which comes with a request, or from a service that a caller made.
+    #[test]
+    fn brands_hold_no_links_and_no_numbers() {
+        for brand in ["Oma Erna", " Café 24/7 ", "St. Mary's & Sons", "Yahoo!", "東京銀行", "Shop: Berlin"] {
+            assert_eq!(callers_brand(brand), Ok(brand.trim()));
+        }
+        for brand in ["evil.example", "Visit http://evil", "tel:aa", "a@evil", "Call +49 30 1234", "or 12345", "a\u{200b}b", "a\nb", ""] {
+            assert!(callers_brand(brand).is_err(), "{brand:?}");
         }
     }
 

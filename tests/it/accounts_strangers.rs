@@ -117,6 +117,66 @@ async fn changes(app: &TestApp) -> Vec<(String, String)> {
     all
 }
 
+/// What a request from a page of others says, where one origin was named (`https://app.example`).
+const PAGES_OF_OTHERS: [&[(&str, &str)]; 9] = [
+    &[("origin", "https://evil.example")],
+    &[("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")],
+    &[("sec-fetch-site", "cross-site")],
+    &[("sec-fetch-site", "same-site")],
+    &[("sec-fetch-site", "nonsense")],
+    &[("origin", "null")],
+    &[("origin", "https://app.example.evil.example")],
+    &[("origin", "https://app.example"), ("origin", "https://evil.example")],
+    // A browser too old to say, or a tool with somebody's cookies.
+    &[],
+];
+
+/// WEB-01: the tutorials' routes are public, and yet no page of others makes a browser send a message or try a code.
+#[tokio::test]
+async fn pages_of_others_send_nothing_by_the_tutorials() {
+    let body = json!({ "phoneNumber": number(1), "phone": number(1), "smsCode": "123456", "request_id": "x", "code": "123456" });
+    let form = format!("phoneNumber={0}&phone={0}&smsCode=123456&request_id=x&code=123456", number(1).replace('+', "%2B"));
+    let kinds = [("application/json", body.to_string()), ("text/plain", body.to_string()), ("application/x-www-form-urlencoded", form)];
+    for enabled in [true, false] {
+        let app = TestApp::with(&format!("[accounts]\nenabled = {enabled}\norigins = [\"https://app.example\"]")).await;
+        for path in ["/send-code", "/verify-code", "/auth/send-otp", "/auth/verify-otp"] {
+            for headers in PAGES_OF_OTHERS {
+                for (kind, body) in &kinds {
+                    let mut headers = headers.to_vec();
+                    headers.extend([("content-type", *kind), ("cookie", "countersign_browser=x")]);
+                    app.wire.send("POST", path, &headers, body.clone()).await.problem(403, "cross_site");
+                }
+            }
+            // No browser, but what a browser would send anywhere without asking.
+            for kind in ["text/plain", "", "application/json-seq"] {
+                let refused = app.wire.send("POST", path, &[("content-type", kind)], body.to_string()).await;
+                assert_eq!(refused.status, 415, "{path} {kind} {}", refused.body);
+            }
+        }
+        assert_eq!(app.messages_in_the_end().await, 0);
+    }
+}
+
+/// The tutorials' own clients: a page of this server, a front end elsewhere that the operator named, and no browser at all.
+#[tokio::test]
+async fn the_tutorials_own_pages_send() {
+    let app = TestApp::with("[accounts]\nenabled = false\norigins = [\"http://localhost:3000\"]").await;
+    let own = format!("http://{}", app.address);
+    let front_end = [("origin", "http://localhost:3000"), ("sec-fetch-site", "same-site")];
+    let senders: [&[(&str, &str)]; 4] =
+        [&[], &[("origin", own.as_str())], &[("origin", own.as_str()), ("sec-fetch-site", "same-origin")], &front_end];
+    for (index, headers) in (1..).zip(senders) {
+        let sent = app.stranger().post("/send-code", headers, json!({ "phoneNumber": number(index) })).await;
+        sent.expect(200);
+        let shared = (index == 4).then_some("http://localhost:3000");
+        assert_eq!(sent.header("access-control-allow-origin"), shared);
+    }
+    let asks = [front_end[0], ("access-control-request-method", "POST"), ("access-control-request-headers", "content-type")];
+    for path in ["/send-code", "/verify-code", "/auth/send-otp", "/auth/verify-otp"] {
+        assert_eq!(app.wire.send("OPTIONS", path, &asks, "").await.status, 204, "{path}");
+    }
+}
+
 /// WEB-01, A34: no page of others changes anything, not even by a form or in plain text; it fails closed.
 #[tokio::test]
 async fn pages_of_others_change_nothing() {
@@ -125,20 +185,8 @@ async fn pages_of_others_change_nothing() {
     let cookies =
         format!("countersign_session={}; countersign_flow={}", ann.cookie("countersign_session").expect("a session"), "A".repeat(43));
     let sent = app.inbox().messages().await.len();
-    let evil: [&[(&str, &str)]; 9] = [
-        &[("origin", "https://evil.example")],
-        &[("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")],
-        &[("sec-fetch-site", "cross-site")],
-        &[("sec-fetch-site", "same-site")],
-        &[("sec-fetch-site", "nonsense")],
-        &[("origin", "null")],
-        &[("origin", "https://app.example.evil.example")],
-        &[("origin", "https://app.example"), ("origin", "https://evil.example")],
-        // A browser too old to say, or a tool with somebody's cookies.
-        &[],
-    ];
     for (method, path) in changes(&app).await {
-        for headers in evil {
+        for headers in PAGES_OF_OTHERS {
             for kind in ["application/json", "text/plain"] {
                 let mut headers = headers.to_vec();
                 headers.extend([("content-type", kind), ("cookie", cookies.as_str())]);

@@ -21,7 +21,7 @@
 //! - [`neighbours`]: two verifications to one destination leave each other alone
 //! - [`destination_limits`], [`address_limits`], [`failures`]: who may send, how often, and what wrong codes lead to
 //! - [`idempotency`]: the same request twice (OPS-05)
-//! - [`input`], [`paths`], [`auth`]: what is refused at the door
+//! - [`input`], [`every_text`], [`paths`], [`auth`]: what is refused at the door
 //! - [`secrets`]: no code anywhere that is not the inbox (OTP-07, OTP-09, LOG-02)
 //! - [`texts`], [`not_me`]: what people read, and their way out (OTP-10, OTP-11, OTP-12)
 //! - [`notices`]: what people are told of their accounts (NOT-01)
@@ -100,6 +100,7 @@ mod destination_limits;
 mod dev_provider;
 mod doors;
 mod environment;
+mod every_text;
 mod examples;
 mod failures;
 mod handover;

@@ -1,7 +1,17 @@
 //! A50, R18: connections that take their time. Each is closed when its time is up, and holds up nobody else.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::json;
+use tokio::net::TcpStream;
+
+use crate::actors::number;
 use crate::app::TestApp;
 use crate::raw::Raw;
 
@@ -100,6 +110,87 @@ async fn a_body_that_stalls_is_408() {
     tokio::time::pause();
     let heard = raw.hear(|heard| heard.contains("\r\n\r\n")).await;
     assert!(heard.starts_with("HTTP/1.1 408 Request Timeout"), "{heard}");
+}
+
+/// The head of a request whose body stops after its first byte.
+const HALF: &str = "POST /v1/verifications HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n";
+/// Four places, and behind a proxy.
+const FOUR: &str = "[server]\nmax_requests = 4\ntrusted_proxies = [\"127.0.0.1\"]";
+
+async fn half_a_body(app: &TestApp, from: &str) -> Raw {
+    let mut raw = Raw::connect(app.address).await;
+    raw.say(format!("{HALF}X-Forwarded-For: {from}\r\n\r\n{{")).await;
+    raw
+}
+
+/// Everybody else is served: health, readers, and whoever sends all that there is to send.
+async fn serves(app: &TestApp) {
+    // Those before have been seen by then, and have waited longer than anybody should who means it.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    for path in ["/livez", "/readyz"] {
+        app.stranger().get(path).await.expect(200);
+    }
+    let started = app.client().started(json!({ "to": number(1) })).await;
+    app.client().get(&started).await.expect(200);
+}
+
+/// R18, R21, A50: whoever sends half a body holds no place, however many they are.
+#[tokio::test]
+async fn half_a_body_holds_no_place() {
+    let app = TestApp::with(FOUR).await;
+    let mut halves = Vec::new();
+    for last in 1..=8 {
+        halves.push(half_a_body(&app, &format!("192.0.2.{last}")).await);
+    }
+    serves(&app).await;
+    // Four are waited for, and the others are told to come again.
+    let mut shed = 0;
+    for half in &mut halves {
+        let heard = tokio::time::timeout(Duration::from_millis(50), half.hear(|heard| heard.contains("\r\n\r\n"))).await;
+        if let Ok(heard) = heard {
+            assert!(heard.starts_with("HTTP/1.1 503 ") && heard.contains("retry-after: 1\r\n"), "{heard}");
+            shed += 1;
+        }
+    }
+    assert_eq!(shed, 4);
+}
+
+/// The same by the streams of one HTTP/2 connection.
+#[tokio::test]
+async fn half_a_body_of_http2_holds_no_place() {
+    let app = TestApp::with(FOUR).await;
+    let stream = TcpStream::connect(app.address).await.expect("a connection");
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("an HTTP/2 handshake");
+    tokio::spawn(connection);
+    let mut halves = Vec::new();
+    for _ in 0..50 {
+        let body = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>());
+        let request = hyper::Request::post(format!("http://{}/v1/verifications", app.address)).header("content-type", "application/json");
+        sender.ready().await.expect("the connection lives");
+        halves.push(tokio::spawn(sender.send_request(request.body(body).expect("a request"))));
+    }
+    serves(&app).await;
+    let answered = halves.iter().filter(|half| half.is_finished()).count();
+    assert_eq!(answered, 49, "one address, one share: a 32nd part of four places is one of them");
+    for half in halves.into_iter().filter(|half| half.is_finished()) {
+        assert_eq!(half.await.expect("no panic").expect("an answer").status(), 503);
+    }
+}
+
+/// A slow line is no attack: its body is waited for, and answered.
+#[tokio::test]
+async fn a_slow_body_is_answered() {
+    let app = TestApp::with(FOUR).await;
+    let mut raw = Raw::connect(app.address).await;
+    let body = json!({ "phoneNumber": number(1) }).to_string();
+    let length = body.len();
+    raw.say(format!("POST /send-code HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n")).await;
+    for part in body.as_bytes().chunks(8) {
+        raw.say(part).await;
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    let heard = raw.hear(|heard| heard.contains("\r\n\r\n")).await;
+    assert!(heard.starts_with("HTTP/1.1 200 "), "{heard}");
 }
 
 /// More connections than allowed are closed at the door; a place that is left is a place again.

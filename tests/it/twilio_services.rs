@@ -174,6 +174,48 @@ async fn settings_out_of_range_are_refused_by_name() {
     sdk.post("/v2/Services", &[("CodeLength", "6")]).await.refused(400, 60200);
 }
 
+/// OTP-11: neither a service's name nor that of one message puts a link, a number or what cannot be seen beside a code.
+#[tokio::test]
+async fn names_that_people_read_hold_no_links_and_no_numbers() {
+    let app = TestApp::new().await;
+    let sdk = Sdk::new(&app).await;
+    let service = sdk.service(&[("FriendlyName", "Acme 24/7")]).await;
+    for (index, name) in [
+        "Visit http://evil",
+        "https:evil",
+        "evil.example/x",
+        "evil\u{3002}example",
+        "evil\u{ff0e}example",
+        "192.0.2.7",
+        "//evil",
+        "help@evil",
+        "tel:aa",
+        "cafe\u{301}.example",
+        "Call +49 30 1234",
+        "or 12345",
+        "or ١٢٣٤٥",
+        "a\r\nVisit us",
+        "\u{202e}lave",
+        "a\u{200b}b",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for path in ["/v2/Services", service.as_str()] {
+            let error = sdk.post(path, &[("FriendlyName", name)]).await.refused(400, 60200);
+            assert!(text(&error, "message").contains("FriendlyName"), "{error}");
+        }
+        let to = number(index as u32);
+        let form = [("To", to.as_str()), ("Channel", "sms"), ("CustomFriendlyName", name)];
+        let error = sdk.post(&format!("{service}/Verifications"), &form).await.refused(400, 60200);
+        assert!(text(&error, "message").contains("CustomFriendlyName"), "{error}");
+    }
+    sdk.start(&service, &number(1)).await.expect(201);
+    assert_eq!(app.messages_in_the_end().await, 1, "nothing but that one was sent");
+    let message = app.inbox().messages().await.remove(0);
+    assert!(text(&message, "body").contains("Acme 24/7"), "{message}");
+}
+
 /// Everything that goes wrong under Twilio's paths is worded as Twilio would, and elsewhere as ever.
 #[tokio::test]
 async fn every_failure_is_in_twilios_words() {

@@ -56,6 +56,28 @@ async fn events_are_posted_and_signed() {
     }
 }
 
+/// OPS-04: what is signed is the URL that is called, however it was written.
+#[tokio::test]
+async fn what_is_signed_is_what_is_called() {
+    let upstream = Upstream::new(|_| Reply::new(200, "")).await;
+    let story = Story::new(PRIVATE).await;
+    let port = upstream.url.rsplit(':').next().expect("a port").to_owned();
+    let written = [upstream.url.clone(), format!("HTTP://LocalHost:{port}/A?ä=ö"), format!("{}/x/../hook#end", upstream.url)];
+    for url in &written {
+        webhook(&story, url, &[("EventTypes", "factor.created")]).await;
+    }
+    story.verified().await;
+    let asked = eventually("three calls", async || Some(upstream.asked()).filter(|asked| asked.len() == 3)).await;
+    for asked in &asked {
+        // As the libraries do: out of what came.
+        let seen = format!("http://{}{}", asked.header("host").expect("a host"), asked.uri);
+        assert_eq!(asked.header("x-twilio-signature"), Some(signature(&story.twilio.auth_token, &seen, asked).as_str()), "{seen}");
+    }
+    let mut seen: Vec<_> = asked.iter().map(|asked| asked.uri.as_str()).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, ["/", "/A?%C3%A4=%C3%B6", "/hook"]);
+}
+
 /// A receiver that fails is asked again, a few times and not for ever; one that asked for less hears less.
 #[tokio::test]
 async fn failures_are_tried_again_and_filters_hold() {
@@ -106,6 +128,42 @@ async fn private_addresses_are_refused() {
         form.push((name, value));
         refused(&story.twilio.post(&path, &form).await, 400, 60200);
     }
+}
+
+/// OPS-01: a database that is away is 503 and says when to come again, on every route that needs it, as it is everywhere else.
+#[tokio::test]
+async fn a_database_that_is_away_is_503() {
+    let story = Story::new("[twilio_face]\nmessages = true\n").await;
+    let factor = story.verified().await;
+    let (service, person) = (&story.service, &story.person);
+    let hook = webhook(&story, "https://localhost/hook", &[("EventTypes", "*")]).await;
+    let of = |made: &Value| made["sid"].as_str().expect("a SID").to_owned();
+    let messages = format!("/2010-04-01/Accounts/{}/Messages.json", story.twilio.account_sid);
+    let text = [("To", "+15017122661"), ("From", "+15005550006"), ("Body", "x")];
+    let sid = of(&factor);
+    let calls: [(&str, &str, String, &[(&str, &str)]); 12] = [
+        ("entity", "GET", format!("{service}/Entities"), &[]),
+        ("entity", "POST", format!("{service}/Entities"), &[("Identity", "user-9876543210")]),
+        ("entity", "DELETE", person.clone(), &[]),
+        ("entity_factor", "GET", format!("{person}/Factors"), &[]),
+        ("entity_factor", "POST", format!("{person}/Factors/{sid}"), &[("AuthPayload", "123456")]),
+        ("challenge", "POST", format!("{person}/Challenges"), &[("FactorSid", sid.as_str()), ("AuthPayload", "123456")]),
+        ("challenge", "GET", format!("{person}/Challenges"), &[]),
+        ("service_webhook", "POST", format!("{service}/Webhooks/{}", of(&hook)), &[("Status", "disabled")]),
+        ("messaging_configuration", "GET", format!("{service}/MessagingConfigurations"), &[]),
+        ("safe_number", "POST", "/v2/SafeList/Numbers".into(), &[("PhoneNumber", "+15017122661")]),
+        ("free_text", "POST", messages.clone(), &text),
+        ("free_text", "GET", messages, &[]),
+    ];
+    for (table, method, path, form) in calls {
+        story.app.meddle(&format!("PRAGMA legacy_alter_table = ON; ALTER TABLE {table} RENAME TO gone")).await;
+        let answer = story.twilio.call(method, &path, form).await;
+        assert_eq!(answer.status, 503, "{table} {method} {path}: {}", answer.body);
+        refused(&answer, 503, 20503);
+        assert_eq!(answer.retry_after(), 1, "{table} {method} {path}");
+        story.app.meddle(&format!("PRAGMA legacy_alter_table = ON; ALTER TABLE gone RENAME TO {table}")).await;
+    }
+    story.twilio.get(&format!("{person}/Factors/{sid}")).await.expect(200);
 }
 
 /// Webhooks come and go, and are a service's own (OPS-07).

@@ -19,6 +19,8 @@ use tokio::task::JoinHandle;
 #[derive(Debug, Clone)]
 pub struct Asked {
     pub path: String,
+    /// The path and what follows it.
+    pub uri: String,
     pub headers: HeaderMap,
     pub body: String,
 }
@@ -52,6 +54,7 @@ impl Upstream {
                 let body = to_bytes(body, usize::MAX).await.expect("a body");
                 let asked = Asked {
                     path: parts.uri.path().to_owned(),
+                    uri: parts.uri.to_string(),
                     headers: parts.headers,
                     body: String::from_utf8(body.to_vec()).expect("text"),
                 };

@@ -65,7 +65,7 @@ fn is_own(origin: &str, headers: &HeaderMap, app: &App) -> bool {
     origin == app.public_url || (!app.public_url.starts_with("https://") && plain())
 }
 
-/// Around every route of people: refuses what comes from elsewhere (WEB-01).
+/// Around every route of people, and of the tutorials: refuses what comes from elsewhere (WEB-01).
 pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let passes = match sender(request.headers(), &app) {
@@ -108,5 +108,5 @@ pub async fn share(State(app): State<Arc<App>>, request: Request, next: Next) ->
 }
 
 fn is_shared(path: &str) -> bool {
-    path.starts_with("/auth/") || path == "/protected" || path == "/.well-known/jwks.json"
+    path.starts_with("/auth/") || matches!(path, "/protected" | "/.well-known/jwks.json" | "/send-code" | "/verify-code")
 }

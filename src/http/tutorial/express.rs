@@ -54,7 +54,7 @@ fn message(status: StatusCode, text: &str) -> Response {
 
 async fn send_code(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, request: Request) -> Result<Response, Refusal<Message>> {
     let caller = caller(&app, peer, request.headers());
-    let wanted: SendCode = read(request, &app).await?;
+    let wanted: SendCode = read(request).await?;
     let sent = send(&app, &caller, wanted.phone_number, PURPOSE, "phoneNumber").await?;
     // The tutorial's ids are Twilio's: SM and 32 hexadecimal digits. Other providers' look like them, made of our own id.
     let id = match &sent.delivered_by {
@@ -70,7 +70,7 @@ async fn verify_code(
     request: Request,
 ) -> Result<Response, Refusal<Message>> {
     let caller = caller(&app, peer, request.headers());
-    let given: VerifyCode = read(request, &app).await?;
+    let given: VerifyCode = read(request).await?;
     // Unknown, wrong, old and used look the same here.
     let no_match = || message(StatusCode::BAD_REQUEST, "The phone number and the SMS code doesn't match.");
     let Ok(code) = Code::parse(given.sms_code.trim()) else { return Ok(no_match()) };

@@ -76,7 +76,7 @@ impl Shape for Error {
 
 async fn send_otp(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, request: Request) -> Result<Json<Sent>, Refusal<Error>> {
     let caller = caller(&app, peer, request.headers());
-    let wanted: SendOtp = read(request, &app).await?;
+    let wanted: SendOtp = read(request).await?;
     let sent = send(&app, &caller, wanted.phone, PURPOSE, "phone").await?;
     Ok(Json(Sent { request_id: sent.id.to_string(), expires_at: sent.expires_at.to_string() }))
 }
@@ -87,7 +87,7 @@ async fn verify_otp(
     request: Request,
 ) -> Result<Json<Verified>, Refusal<Error>> {
     let headers = request.headers().clone();
-    verify(&app, peer, &headers, &body(request, &app).await?).await
+    verify(&app, peer, &headers, &body(request).await?).await
 }
 
 /// The second route, from a body that was read: where people sign in by JSON, they use the same path.

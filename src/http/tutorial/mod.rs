@@ -12,12 +12,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::HeaderMap;
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 
 use crate::account::AccountError;
 use crate::app::App;
-use crate::http::extract::{Peer, body, client_address, is_form, parse_json};
+use crate::http::extract::{Peer, body, client_address, is_form, is_json, parse_json};
+use crate::http::login::origin;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::verification::engine::Started;
 use crate::verification::model::Delivery;
@@ -25,10 +27,12 @@ use crate::verification::policy::DEFAULT_SERVICE;
 use crate::verification::request::{Caller, StartRequest};
 use crate::verification::store::{Snapshot, StoreError};
 
-/// Every tutorial's routes. `with_people`: `/auth/verify-otp` is theirs, and they pass on what is meant for the gateway.
-pub fn router(with_people: bool) -> Router<Arc<App>> {
+/// Every tutorial's routes. Where people sign in by JSON `/auth/verify-otp` is theirs, and they pass on what is meant for the
+/// gateway. Pages of others may not have their visitors' browsers send messages (WEB-01).
+pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
     let router = express::router().merge(gateway::sending());
-    if with_people { router } else { router.merge(gateway::verifying()) }
+    let router = if app.accounts.is_some() { router } else { router.merge(gateway::verifying()) };
+    router.layer(middleware::from_fn_with_state(Arc::clone(app), origin::guard))
 }
 
 /// Nobody with a key: the address is all that is known.
@@ -42,15 +46,19 @@ fn caller(app: &App, peer: Peer, headers: &HeaderMap) -> Caller {
 }
 
 /// JSON or a form, as apps of this kind take both. Fields that nobody asked for are their own business.
-async fn read<T: DeserializeOwned>(request: Request, app: &App) -> Result<T, Problem> {
+async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
     let headers = request.headers().clone();
-    parse(&headers, &body(request, app).await?)
+    parse(&headers, &body(request).await?)
 }
 
 fn parse<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, Problem> {
     if is_form(headers) {
         let wrong = || Problem::new(ProblemCode::InvalidBody).detail("The form lacks a field of this request, or has one twice.");
         return axum::extract::Query::<T>::try_from_uri(&form_uri(bytes).ok_or_else(wrong)?).map(|form| form.0).map_err(|_| wrong());
+    }
+    // What a page may send anywhere without asking (text/plain) is never read as JSON.
+    if !is_json(headers) {
+        return Err(Problem::new(ProblemCode::UnsupportedMediaType).detail("Send Content-Type: application/json, or a form."));
     }
     parse_json(bytes)
 }

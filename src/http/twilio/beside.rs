@@ -139,7 +139,7 @@ async fn configurations(State(app): State<Arc<App>>, within: Within, paging: Pag
 async fn add_configuration(State(app): State<Arc<App>>, within: Within, Form(form): Form) -> Result<(StatusCode, Json<Value>), Refusal> {
     within.account.may(Scope::Write)?;
     let country = form.required("Country")?;
-    if country != "all" && Country::parse(country).is_none() {
+    if !is_place(country) {
         return Err(Refusal::invalid("Country", "must be an ISO 3166 code in capitals, or all"));
     }
     let sid = messaging_service(form.required("MessagingServiceSid")?)?;
@@ -166,7 +166,7 @@ async fn change_configuration(
 ) -> Result<Json<Value>, Refusal> {
     within.account.may(Scope::Write)?;
     let sid = messaging_service(form.required("MessagingServiceSid")?)?;
-    if !entities(&app)?.change_messaging(&within.service.name, &country, sid).await? {
+    if !is_place(&country) || !entities(&app)?.change_messaging(&within.service.name, &country, sid).await? {
         return Err(within.not_found());
     }
     Ok(Json(shown(&within, &one(&app, &within, &country).await?)))
@@ -178,10 +178,15 @@ async fn remove_configuration(
     Path((_, country)): Path<(String, String)>,
 ) -> Result<StatusCode, Refusal> {
     within.account.may(Scope::Write)?;
-    match entities(&app)?.remove_messaging(&within.service.name, &country).await? {
+    match is_place(&country) && entities(&app)?.remove_messaging(&within.service.name, &country).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(within.not_found()),
     }
+}
+
+/// What configurations are for.
+fn is_place(text: &str) -> bool {
+    text == "all" || Country::parse(text).is_some()
 }
 
 async fn one(app: &App, within: &Within, country: &str) -> Result<MessagingConfiguration, Refusal> {

@@ -97,6 +97,6 @@ fn shown(within: &Within, entity: &Entity) -> Value {
 impl From<EntityError> for Refusal {
     fn from(error: EntityError) -> Refusal {
         // Fail closed: nothing was judged (OPS-01).
-        Problem::internal(error).into()
+        Problem::from(error).into()
     }
 }

@@ -32,6 +32,8 @@ const VERSION: &str = "2010-04-01";
 const VALIDITY_MAX: u32 = 36_000;
 /// Parameters that would change what is sent, or when: silence about them would be unsafe.
 const NOT_SERVED: [&str; 4] = ["MediaUrl", "ContentSid", "SendAt", "ScheduleType"];
+/// Longest name of a sender, in characters: of a WhatsApp number, or of an address in a channel that we do not know.
+const SENDER_MAX: usize = 64;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The routes.
@@ -149,6 +151,9 @@ fn wanted(form: &Fields) -> Result<NewText, Refusal> {
     if sender.is_none() && messaging_service.is_none() {
         return Err(bad(21603, "A 'From' phone number is required"));
     }
+    if !sender.as_deref().is_none_or(is_sender) {
+        return Err(bad(21212, "The 'From' number is not a valid phone number, shortcode, or alphanumeric sender ID"));
+    }
     if let Some(name) = NOT_SERVED.into_iter().find(|name| form.text(name).is_some()) {
         return Err(invalid(&InvalidField::new("Body", format!("must come alone: {name} is not served here"))));
     }
@@ -183,12 +188,22 @@ fn filter(query: &Fields) -> Result<TextFilter, Refusal> {
         Destination::parse(plain, None).map_or_else(|_| plain.to_owned(), |to| to.canonical().to_owned())
     };
     let said = |name: &str| query.text(name).filter(|text| !text.is_empty());
+    for name in ["To", "From"] {
+        if !said(name).is_none_or(is_sender) {
+            return Err(bad(20001, &format!("{name} must be a phone number")));
+        }
+    }
     Ok(TextFilter {
         recipient: said("To").map(number),
         sender: said("From").map(str::to_owned),
         from: day.or(time("DateSent>")?),
         before: day.map(|day| day + DAY).or(time("DateSent<")?),
     })
+}
+
+/// A number, a short code, or a name: on one line, and not a long one.
+fn is_sender(text: &str) -> bool {
+    text.chars().count() <= SENDER_MAX && !text.chars().any(char::is_control)
 }
 
 fn bad(code: u32, message: &str) -> Refusal {
@@ -207,10 +222,7 @@ fn invalid(field: &InvalidField) -> Refusal {
 
 impl From<TextError> for Refusal {
     fn from(error: TextError) -> Refusal {
-        match error {
-            TextError::Store(error) => error.into(),
-            error => Problem::internal(error).into(),
-        }
+        Problem::from(error).into()
     }
 }
 

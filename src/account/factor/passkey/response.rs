@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::{Asked, PasskeyError, RelyingParty};
+use super::{Asked, CREDENTIAL_ID_MAX_BYTES, PasskeyError, RelyingParty};
 use crate::account::model::AccountId;
 
 /// The answer to `navigator.credentials.create`.
@@ -99,8 +99,10 @@ impl AuthenticationResponse {
 }
 
 impl<R> Credential<R> {
+    /// Its id may be looked for: it is one, and nothing else that somebody typed.
     fn is_passkey(&self) -> bool {
-        self.kind == "public-key" && self.id == self.raw_id
+        let is_id = URL_SAFE_NO_PAD.decode(&self.id).is_ok_and(|id| (1..=CREDENTIAL_ID_MAX_BYTES).contains(&id.len()));
+        self.kind == "public-key" && self.id == self.raw_id && is_id
     }
 }
 

@@ -106,7 +106,9 @@ pub fn not_sent(not_sent: NotSent) -> Problem {
     match not_sent {
         NotSent::Limited(limited) => limited.into(),
         NotSent::Impossible => {
-            Problem::new(ProblemCode::Unavailable).detail("No code can be sent to any number or address of this account.")
+            let problem = Problem::new(ProblemCode::Unavailable).detail("No code can be sent to any number or address of this account.");
+            // Somebody has to change something first.
+            problem.retry_after(std::time::Duration::from_secs(60))
         }
     }
 }

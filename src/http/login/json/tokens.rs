@@ -79,18 +79,13 @@ pub async fn refresh(
     ),
     security(("client_key" = [])),
 )]
-pub async fn introspect(
-    State(app): State<Arc<App>>,
-    People(accounts): People,
-    caller: Authenticated,
-    request: Request,
-) -> Result<Json<IntrospectionBody>, Problem> {
+pub async fn introspect(People(accounts): People, caller: Authenticated, request: Request) -> Result<Json<IntrospectionBody>, Problem> {
     let caller = caller.caller(Scope::Introspect, None)?;
     if caller.service != accounts.settings.service {
         return Err(Problem::new(ProblemCode::Forbidden).detail("The people are another service's."));
     }
     let headers = request.headers().clone();
-    let bytes = body(request, &app).await?;
+    let bytes = body(request).await?;
     let shown: IntrospectBody = if is_form(&headers) {
         let wrong = || Problem::new(ProblemCode::InvalidBody).detail("The form is not of this shape.");
         axum::extract::Query::try_from_uri(&form_uri(&bytes).ok_or_else(wrong)?).map_err(|_| wrong())?.0

@@ -142,7 +142,7 @@ pub async fn verify(
     request: Request,
 ) -> Answer {
     let headers = request.headers().clone();
-    let bytes = body(request, &app).await?;
+    let bytes = body(request).await?;
     if app.tutorial_api && (is_form(&headers) || names_a_request(&bytes)) {
         return Ok(gateway::verify(&app, peer, &headers, &bytes).await.into_response());
     }

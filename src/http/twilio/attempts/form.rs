@@ -10,6 +10,9 @@ use crate::verification::policy::DEFAULT_SERVICE;
 
 use super::digest;
 
+/// Longest name of a channel.
+const CHANNEL_MAX: usize = 16;
+
 /// The filters of a list and of a summary.
 pub fn filter(app: &App, query: &Fields) -> Result<AttemptFilter, Refusal> {
     let text = |name: &str| query.text(name).filter(|value| !value.is_empty());
@@ -45,12 +48,23 @@ pub fn filter(app: &App, query: &Fields) -> Result<AttemptFilter, Refusal> {
         before: time(query, "DateCreatedBefore")?,
         service_sid: service_sid.transpose()?,
         verification: verification.transpose()?,
-        channel: text("Channel").map(str::to_ascii_lowercase),
-        country: text("Country").map(str::to_ascii_uppercase),
+        channel: text("Channel").map(channel).transpose()?,
+        country: text("Country").map(country).transpose()?,
         destination: destination.transpose()?,
         prefix,
         converted,
     })
+}
+
+/// One that is not served here has no attempts.
+fn channel(name: &str) -> Result<String, Refusal> {
+    let plain = name.len() <= CHANNEL_MAX && name.bytes().all(|byte| byte.is_ascii_alphabetic());
+    plain.then(|| name.to_ascii_lowercase()).ok_or_else(|| Refusal::invalid("Channel", "must be sms, whatsapp, call or email"))
+}
+
+fn country(code: &str) -> Result<String, Refusal> {
+    let plain = code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_alphabetic());
+    plain.then(|| code.to_ascii_uppercase()).ok_or_else(|| Refusal::invalid("Country", "must be an ISO 3166 code of two letters"))
 }
 
 fn time(query: &Fields, name: &str) -> Result<Option<Timestamp>, Refusal> {

@@ -50,7 +50,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Sent<T> {
             let problem = Problem::new(ProblemCode::UnsupportedMediaType);
             return Err(problem.detail("Send Content-Type: application/x-www-form-urlencoded.").into_response());
         }
-        let bytes = body(Request::from_parts(parts, content), app).await.map_err(IntoResponse::into_response)?;
+        let bytes = body(Request::from_parts(parts, content)).await.map_err(IntoResponse::into_response)?;
         let (token, form) = parse(&bytes).map_err(IntoResponse::into_response)?;
         let passes = match token {
             Some(token) => visit.is_own_form(&token),

@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::clock::seconds_rounded_up;
 use crate::http::login::browser::{Browser, SetCookies};
 use crate::http::login::pages::frame::{Frame, Notice};
-use crate::http::problem::{Problem, ProblemCode};
+use crate::http::problem::{Problem, ProblemCode, SOON};
 use crate::verification::limit::{Limited, is_permanent};
 
 /// Keeps the tokens of forms apart from everything else that is made of a browser's token.
@@ -91,7 +91,11 @@ impl Visit {
     /// A page, with these cookies.
     pub fn page_with(&self, status: StatusCode, cookies: SetCookies, page: &impl Template) -> Result<Response, Problem> {
         let html = page.render().map_err(Problem::internal)?;
-        Ok((status, cookies, Html(html)).into_response())
+        let mut response = (status, cookies, Html(html)).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(SOON.as_secs()));
+        }
+        Ok(response)
     }
 
     /// Ends well: the session's cookie, and on to `path`. A session that this browser had before is over (SES-02).
