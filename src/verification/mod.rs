@@ -28,6 +28,7 @@ pub mod service;
 pub mod sharded;
 pub mod store;
 pub mod template;
+pub mod underway;
 pub mod vouch;
 pub mod wording;
 
