@@ -23,6 +23,7 @@ pub mod newest;
 pub mod policies;
 pub mod policy;
 pub mod prepare;
+pub mod report;
 pub mod request;
 pub mod service;
 pub mod sharded;

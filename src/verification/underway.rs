@@ -12,6 +12,7 @@ use crate::verification::courier::{CodeMaker, Objection, Parcel, QueueFull};
 use crate::verification::engine::{Engine, Started};
 use crate::verification::model::{CodeBy, Delivery, Verification, VerificationId};
 use crate::verification::policy::Policy;
+use crate::verification::report;
 use crate::verification::store::{Delivered, Receipt, ReceiptState, Sending, Snapshot, StoreError, Undelivered};
 use crate::verification::wording::Wording;
 
@@ -162,8 +163,10 @@ impl Engine {
     async fn give_up(&self, verification: &Verification, cause: &str) {
         let result = Err(Undelivered { cause: cause.into(), perhaps_sent: false });
         let delivered = Delivered { id: verification.id, message: verification.sends, result, now: self.clock.now() };
-        if let Err(error) = self.store.delivered(vec![delivered]).await {
-            tracing::warn!(%error, verification = %verification.id, "a failed delivery could not be noted");
+        // Mostly at once, so that whoever asked is told. A store that has no room now is told later, and nobody waits for that.
+        if self.store.delivered(vec![delivered.clone()]).await.is_err() {
+            let (store, lease) = (Arc::clone(&self.store), Arc::clone(&self.lease));
+            tokio::spawn(async move { report::insist(store.as_ref(), &lease, vec![delivered]).await });
         }
     }
 }
