@@ -98,23 +98,48 @@ impl Engine {
     /// Sends a code to a destination. With `wait`, answers once it is known what became of the message, or after
     /// [`Engine::wait_max`]; otherwise at once.
     pub async fn start(&self, caller: &Caller, request: StartRequest, wait: bool) -> Result<Started, StoreError> {
+        Ok(self.begin(caller, request, wait, false).await?.0)
+    }
+
+    /// The same, at once, and with the verification whose message was queued; none where nothing was, or an earlier answer is
+    /// given again. Whoever shows more than a snapshot need not read what was written a moment ago, and cannot fail to.
+    pub async fn start_shown(&self, caller: &Caller, request: StartRequest) -> Result<(Started, Option<Box<Verification>>), StoreError> {
+        self.begin(caller, request, false, true).await
+    }
+
+    async fn begin(
+        &self,
+        caller: &Caller,
+        request: StartRequest,
+        wait: bool,
+        shown: bool,
+    ) -> Result<(Started, Option<Box<Verification>>), StoreError> {
         let policy = self.policies.current(&caller.service).await?;
         let policy = match policy.worded(request.extras.brand.as_deref(), request.extras.app_hash.as_deref()) {
             Ok(policy) => policy,
-            Err(invalid) => return Ok(Started::Invalid(invalid)),
+            Err(invalid) => return Ok((Started::Invalid(invalid), None)),
         };
         let now = self.clock.now();
         let wording = match wording::allowed(&policy, request.wording.as_deref()) {
-            Err(invalid) => return Ok(Started::Invalid(invalid)),
+            Err(invalid) => return Ok((Started::Invalid(invalid), None)),
             Ok(wording) => wording,
         };
         let supersedes = request.supersedes;
         match self.prepare(&policy, caller, request, now) {
-            Err(invalid) => Ok(Started::Invalid(invalid)),
+            Err(invalid) => Ok((Started::Invalid(invalid), None)),
             Ok((start, code)) => {
                 let id = start.verification.id;
-                let sending = if supersedes { self.start_newest(caller, start).await? } else { self.store.start(start).await? };
-                self.sending(sending, id, code, wording, &policy, wait).await
+                let earlier = if supersedes { Some(self.earlier(&start.verification).await?) } else { None };
+                let sending = self.store.start(start).await?;
+                let queued = match &sending {
+                    Sending::Queued(queued, _) if supersedes || shown => Some(queued.clone()),
+                    _ => None,
+                };
+                let handed = self.hand_over(sending, id, code, wording, &policy, wait).await;
+                if let (Some(earlier), Some(queued)) = (earlier, &queued) {
+                    self.end_earlier(caller, earlier, queued).await;
+                }
+                Ok((self.awaited(&caller.service, handed).await, queued))
             }
         }
     }
@@ -138,7 +163,10 @@ impl Engine {
                 Err(invalid) => return Ok(Started::Invalid(invalid)),
                 Ok((resend, code)) => match self.store.resend(resend).await? {
                     Sending::Moved => {}
-                    sending => return self.sending(sending, id, code, None, &policy, wait).await,
+                    sending => {
+                        let handed = self.hand_over(sending, id, code, None, &policy, wait).await;
+                        return Ok(self.awaited(&caller.service, handed).await);
+                    }
                 },
             }
         }

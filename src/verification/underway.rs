@@ -16,6 +16,9 @@ use crate::verification::report;
 use crate::verification::store::{Delivered, Receipt, ReceiptState, Sending, Snapshot, StoreError, Undelivered};
 use crate::verification::wording::Wording;
 
+/// Hears once the store knows what became of a message.
+pub(super) type Noted = oneshot::Receiver<Option<Objection>>;
+
 impl Engine {
     /// Hands messages that a restart, or another replica's end, left queued to the courier again. Nothing while this replica
     /// is taken for dead itself.
@@ -99,8 +102,8 @@ impl Engine {
         }
     }
 
-    /// Hands what was queued to the courier. `code` is that of verification `id`.
-    pub(super) async fn sending(
+    /// Hands what was queued to the courier. `code` is that of verification `id`. With `wait`, who hears what became of it.
+    pub(super) async fn hand_over(
         &self,
         sending: Sending,
         id: VerificationId,
@@ -108,19 +111,20 @@ impl Engine {
         wording: Option<Wording>,
         policy: &Arc<Policy>,
         wait: bool,
-    ) -> Result<Started, StoreError> {
+    ) -> (Started, Option<Noted>) {
+        let mut hears = None;
         let started = match sending {
             Sending::Queued(verification, snapshot) => {
                 // A start that re-armed an earlier verification sends that one's code again.
                 let code = if verification.id == id { code } else { self.code_of(&verification) };
-                let (service, id) = (Arc::clone(&verification.service), verification.id);
-                let (noted, hears) = if wait { Some(oneshot::channel()).unzip() } else { (None, None) };
+                let (noted, receiver) = if wait { Some(oneshot::channel()).unzip() } else { (None, None) };
+                hears = receiver;
                 if code.is_none() && verification.code_by != CodeBy::Provider {
                     self.give_up(&verification, "its code was made under a pepper that is gone").await;
                 } else {
                     self.dispatch(*verification, code, wording, policy, noted).await;
                 }
-                Started::Sending(self.awaited(&service, id, hears).await?.unwrap_or(snapshot))
+                Started::Sending(snapshot)
             }
             Sending::Replayed(snapshot) => Started::Sending(snapshot),
             Sending::Limited(limited) => Started::Limited(limited),
@@ -129,21 +133,27 @@ impl Engine {
             Sending::Ended(status) => Started::Ended(status),
         };
         self.metrics.started(self.policies.label(&policy.service), &started);
-        Ok(started)
+        (started, hears)
     }
 
-    /// The verification once it is known what became of its message; as far as it came when that takes too long.
-    async fn awaited(
-        &self,
-        service: &str,
-        id: VerificationId,
-        hears: Option<oneshot::Receiver<Option<Objection>>>,
-    ) -> Result<Option<Snapshot>, StoreError> {
-        let Some(hears) = hears else { return Ok(None) };
+    /// The same once it is known what became of the message; as far as it came when that takes too long.
+    pub(super) async fn awaited(&self, service: &str, (started, hears): (Started, Option<Noted>)) -> Started {
+        let (snapshot, hears) = match (started, hears) {
+            (Started::Sending(snapshot), Some(hears)) => (snapshot, hears),
+            (started, _) => return started,
+        };
         // An error means that the message was given up, which is noted as well.
         let heard = tokio::time::timeout(self.wait_max, hears).await;
         let objection = heard.ok().and_then(Result::ok).flatten();
-        Ok(self.get(service, id).await?.map(|(_, snapshot)| Snapshot { objection, ..snapshot }))
+        // The message is on its way, whether or not the store can be read now: an error would have it sent twice.
+        let snapshot = match self.get(service, snapshot.id).await {
+            Ok(found) => found.map_or(snapshot, |(_, snapshot)| snapshot),
+            Err(error) => {
+                tracing::warn!(%error, verification = %snapshot.id, "what became of a message could not be read");
+                snapshot
+            }
+        };
+        Started::Sending(Snapshot { objection, ..snapshot })
     }
 
     async fn dispatch(
@@ -170,3 +180,6 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
