@@ -2,6 +2,7 @@
 //! security headers, one log line for a failure, and the metrics.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -41,14 +42,14 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 7] = [
 
 /// Answers one request. Never fails: whatever happens becomes an answer.
 #[expect(clippy::disallowed_methods, reason = "a duration for the metrics; nothing is decided by it")]
-pub async fn answer(app: &App, places: &Semaphore, router: Router, request: Request) -> Response {
+pub async fn answer(app: &App, places: &Arc<Semaphore>, router: Router, request: Request) -> Response {
     let started = Instant::now();
     let request_id = request_id(app, request.headers());
     let method = request.method().clone();
     let wants_page = page::is_wanted(request.headers());
     let twilio_path = app.twilio.as_ref().and_then(|_| Some(request.uri().path()).filter(|path| twilio::owns(path)).map(str::to_owned));
-    let mut response = match places.try_acquire() {
-        Ok(_place) => guarded(router.oneshot(request), app.request_timeout, &request_id).await,
+    let mut response = match Arc::clone(places).try_acquire_owned() {
+        Ok(place) => guarded(to_the_end(router, request, place), app.request_timeout, &request_id).await,
         Err(_) => {
             app.metrics.shed();
             Problem::new(ProblemCode::Unavailable).retry_after(Duration::from_secs(1)).into_response()
@@ -81,6 +82,22 @@ pub async fn name_route(route: Option<MatchedPath>, request: Request, next: Next
         response.extensions_mut().insert(route);
     }
     response
+}
+
+/// Whoever hangs up, or waits no longer, changes nothing about what was begun: a start and its message, a receipt and what
+/// follows from it, a change and the notice to the owner are one thing each. So the work is a task of its own, which keeps its
+/// place until it is done. It ends: a body that does not come has its time ([`crate::http::extract::body`]), and so has whatever else is waited for.
+async fn to_the_end(router: Router, request: Request, place: impl Send + 'static) -> Result<Response, std::convert::Infallible> {
+    let work = tokio::spawn(async move {
+        let answered = router.oneshot(request).await;
+        drop(place);
+        answered
+    });
+    match work.await {
+        Ok(answered) => answered,
+        // A panic, which is answered where all are.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 async fn guarded<F>(work: F, limit: Duration, request_id: &str) -> Response
@@ -142,5 +159,38 @@ fn method_name(method: &Method) -> &'static str {
         Method::OPTIONS => "OPTIONS",
         // Anybody can invent methods; a label for each would fill the memory.
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use axum::routing::post;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// OPS-05, R08: who hangs up in the middle, or waits no longer, ends nothing; and the place is taken until it is done.
+    #[tokio::test]
+    async fn what_was_begun_goes_to_its_end() {
+        let (go_on, done) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+        let (gone_on, is_done) = (Arc::clone(&go_on), Arc::clone(&done));
+        let router = Router::new().route(
+            "/",
+            post(async move || {
+                gone_on.notified().await;
+                is_done.store(true, Ordering::SeqCst);
+            }),
+        );
+        let places = Arc::new(Semaphore::new(1));
+        let place = Arc::clone(&places).try_acquire_owned().expect("a place");
+        let request = Request::post("/").body(Body::empty()).expect("a request");
+        let answered = tokio::time::timeout(Duration::from_millis(20), to_the_end(router, request, place)).await;
+        assert!(answered.is_err(), "nobody waits for it any more");
+        assert_eq!(places.available_permits(), 0, "it is still worked on");
+        go_on.notify_one();
+        let _free = tokio::time::timeout(Duration::from_secs(5), places.acquire()).await.expect("a place again");
+        assert!(done.load(Ordering::SeqCst));
     }
 }

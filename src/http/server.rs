@@ -57,7 +57,7 @@ impl Server {
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let places = Arc::new(Semaphore::new(self.max_connections));
         let graceful = GracefulShutdown::new();
-        let requests = Semaphore::new(self.max_requests);
+        let requests = Arc::new(Semaphore::new(self.max_requests));
         let shared = Arc::new(Connection { router: self.router, app: self.app, requests, header_timeout: self.header_timeout });
         loop {
             let accepted = tokio::select! {
@@ -83,7 +83,12 @@ impl Server {
             });
         }
         drop(self.listener);
-        if timeout(self.drain_timeout, graceful.shutdown()).await.is_err() {
+        let drained = async {
+            graceful.shutdown().await;
+            // Those whose callers hung up are still worked on.
+            let _ = shared.requests.acquire_many(u32::try_from(self.max_requests).unwrap_or(u32::MAX)).await;
+        };
+        if timeout(self.drain_timeout, drained).await.is_err() {
             tracing::warn!("some requests did not finish within the drain time-out");
         }
     }
@@ -92,7 +97,7 @@ impl Server {
 struct Connection {
     router: Router,
     app: Arc<App>,
-    requests: Semaphore,
+    requests: Arc<Semaphore>,
     header_timeout: Duration,
 }
 

@@ -21,6 +21,7 @@ use crate::actors::{eventually, number};
 use crate::app::TestApp;
 use crate::binary::Binary;
 use crate::delivery::{BASE, QUICK, app, app_with, breaker, details, metrics, one_code_each, refused, settled, starts};
+use crate::raw::Raw;
 use crate::stand_in::{StandIn, code};
 
 /// The breaker opens after five failures in ten seconds, lets one message try after thirty, and closes when that one passes.
@@ -42,6 +43,34 @@ async fn the_breaker_opens_tries_one_and_closes() {
     assert_eq!(breaker(&app, "a").await, "half_open");
     assert!(metrics(&app).await.contains("countersign_provider_breaker{provider=\"a\"} 1"));
     assert_eq!((send(11).await, breaker(&app, "a").await), (json!("a"), "closed".into()));
+}
+
+/// OPS-05: whoever hangs up as soon as all was said is sent the code all the same: it was counted, and a second try with the same
+/// key would be told that it is on its way.
+#[tokio::test]
+async fn who_hangs_up_is_sent_the_code_all_the_same() {
+    let one = StandIn::new().await;
+    let app = app(&[one.section("a")]).await;
+    let client = app.client();
+    for index in 0..40 {
+        let body = json!({ "to": number(index) }).to_string();
+        let mut raw = Raw::connect(app.address).await;
+        raw.say(format!(
+            "POST /v1/verifications HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            client.key,
+            body.len()
+        ))
+        .await;
+    }
+    for index in 0..40 {
+        eventually(&format!("start {index} is sent"), async || {
+            let listed = client.list(&number(index), "").await.expect(200);
+            (listed["data"][0]["delivery"] == "sent").then_some(())
+        })
+        .await;
+    }
+    assert_eq!(one.received().len(), 40);
 }
 
 /// Routes: by country, in order, and by weight.
