@@ -11,7 +11,9 @@ use crate::verification::courier::CodeMaker;
 use crate::verification::destination::Destination;
 use crate::verification::engine::{Engine, derive};
 use crate::verification::limit::{LimitName, Rule, Take};
-use crate::verification::model::{Channel, CodeBy, Delivery, Origin, Status, Verification, VerificationId, failures_key, sends_key};
+use crate::verification::model::{
+    Channel, CodeBy, Delivery, Origin, Status, Verification, VerificationId, all_services_key, failures_key, sends_key,
+};
 use crate::verification::policy::{LIFE_MAX, Policy, worth_sending};
 use crate::verification::request::{self, Caller, InvalidField, InvalidKind, StartRequest, Which};
 use crate::verification::store::{IdempotencyClaim, Resend, Start, Target};
@@ -179,8 +181,7 @@ impl Engine {
                 rule: Rule::Windows(Arc::clone(&policy.sends)),
             },
             Take {
-                // Strangers cannot use up the share of people whom some caller has authenticated.
-                key: LimitName::DestinationAllServices.key(&[&destination.key(), &[u8::from(subject.is_some())]]),
+                key: all_services_key(destination, subject),
                 name: LimitName::DestinationAllServices,
                 rule: Rule::Windows(Arc::clone(&self.destination_all_services)),
             },

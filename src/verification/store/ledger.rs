@@ -266,8 +266,10 @@ impl<R: Rows> Ledger<R> {
                     return Ok(false);
                 }
                 verification.delivery = Delivery::Failed;
+                // It certainly never went out: nobody's window has a place less for it.
                 if !undelivered.perhaps_sent {
                     self.buckets.give_back(verification.sends_key(), verification.queued_at);
+                    self.buckets.give_back(verification.all_services_key(), verification.queued_at);
                 }
                 (EventKind::DeliveryFailed, undelivered.cause)
             }

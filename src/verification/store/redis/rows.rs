@@ -63,7 +63,8 @@ pub fn add_row(call: Call, row: &Verification) -> Result<Call, StoreError> {
         .key(&row.sends_key())
         .key(&pending_key(&row.service, &row.purpose, &destination))
         .key(&index_key(&row.service, &destination))
-        .add(holder))
+        .add(holder)
+        .key(&row.all_services_key()))
 }
 
 /// A verification, as `shown` in `rows.lua` gives it.

@@ -27,6 +27,10 @@ else
     set(row, 'delivery', 'failed')
     if outcome == 'failed' then
         give_back(row.window, row.queued)
+        -- A row of the version before has none.
+        if row.everywhere then
+            give_back(row.everywhere, row.queued)
+        end
     end
     kind = 'verification.delivery_failed'
 end

@@ -3,11 +3,12 @@
 local WORDS = {
     'service', 'purpose', 'destination', 'country', 'channel', 'subject', 'locale', 'status', 'revision', 'generation', 'sends',
     'attempts', 'max_attempts', 'seed', 'pepper', 'tag', 'code_by', 'failures', 'created', 'queued', 'expires', 'ended', 'delivery',
-    'provider', 'reference', 'metadata', 'window', 'pending', 'index', 'holder', 'held', 'replica',
+    'provider', 'reference', 'metadata', 'window', 'pending', 'index', 'holder', 'everywhere', 'held',
+    'replica',
 }
 local FIELDS = {
     's', 'p', 'to', 'co', 'ch', 'su', 'l', 'st', 'r', 'g', 'n', 'a', 'm', 'se', 'pe', 't', 'by', 'f', 'cr', 'q', 'x', 'e', 'd', 'dp',
-    'dr', 'md', 'w', 'pk', 'ik', 'hk', 'rk', 'rp',
+    'dr', 'md', 'w', 'pk', 'ik', 'hk', 'wa', 'rk', 'rp',
 }
 local NUMBERS = {
     revision = true, generation = true, sends = true, attempts = true, max_attempts = true, created = true, queued = true,
