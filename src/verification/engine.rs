@@ -130,7 +130,7 @@ impl Engine {
             Ok((start, code)) => {
                 let id = start.verification.id;
                 let earlier = if supersedes { Some(self.earlier(&start.verification).await?) } else { None };
-                let sending = self.store.start(start).await?;
+                let sending = self.store.start(start).await.inspect_err(|error| self.doubt(error))?;
                 let queued = match &sending {
                     Sending::Queued(queued, _) if supersedes || shown => Some(queued.clone()),
                     _ => None,
@@ -161,7 +161,7 @@ impl Engine {
             let Some((verification, _)) = self.store.get(&caller.service, id).await? else { return Ok(Started::NotFound) };
             match self.prepare_resend(&policy, caller, verification, channel, own_code.clone(), now) {
                 Err(invalid) => return Ok(Started::Invalid(invalid)),
-                Ok((resend, code)) => match self.store.resend(resend).await? {
+                Ok((resend, code)) => match self.store.resend(resend).await.inspect_err(|error| self.doubt(error))? {
                     Sending::Moved => {}
                     sending => {
                         let handed = self.hand_over(sending, id, code, None, &policy, wait).await;

@@ -86,6 +86,12 @@ impl Lease {
         self.state().holds == Holds::Always
     }
 
+    /// A start failed: the store may have given this replica's name up, so that nobody waits for what may have been queued
+    /// under it. Under the next one it is to be heard soon, for until then what it queues is not its own.
+    pub fn hurry(&self) {
+        self.wanted.notify_one();
+    }
+
     /// Whether what was queued under that name may be handed to a provider now. Waits while only the store can tell; false: it
     /// is, or may soon be, somebody else's.
     pub async fn permits(&self, queued_by: Option<Uuid>) -> bool {

@@ -83,7 +83,8 @@ impl Engine {
         });
         let (Some(channel), Some(code)) = (next, self.code_of(&verification)) else { return };
         let (id, failed) = (verification.id, verification.channel);
-        match self.store.resend(self.prepare_fallback(&policy, &verification, channel, now)).await {
+        let resend = self.prepare_fallback(&policy, &verification, channel, now);
+        match self.store.resend(resend).await.inspect_err(|error| self.doubt(error)) {
             Ok(Sending::Queued(verification, _)) => {
                 tracing::info!(verification = %id, %failed, next = %channel, "the message goes on another channel");
                 self.dispatch(*verification, Some(code), None, &policy, None).await;
@@ -167,6 +168,13 @@ impl Engine {
         let parcel = Parcel { verification, code, policy: Arc::clone(policy), wording, noted };
         if let Err(QueueFull(parcel)) = self.courier.dispatch(parcel) {
             self.give_up(&parcel.verification, "too many messages are waiting").await;
+        }
+    }
+
+    /// Whether something was queued is not known: see [`crate::verification::lease::Lease::hurry`].
+    pub(super) fn doubt(&self, error: &StoreError) {
+        if let StoreError::Database(_) = error {
+            self.lease.hurry();
         }
     }
 

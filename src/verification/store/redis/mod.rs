@@ -38,7 +38,7 @@ use crate::verification::store::{
 };
 
 use durable::{Durable, DurableLog};
-use link::Link;
+use link::{Link, may_have_run};
 pub use peer::{PeerConfig, PeerError};
 use reply::{Reply, unreadable};
 use rows::{event_text, id_text, index_key, origin_text};
@@ -90,6 +90,13 @@ impl RedisStore {
             self.durable.bring(&self.link, call.now()).await?;
         }
         Err(StoreError::Overloaded)
+    }
+
+    /// Nobody knows whether what failed so has queued something; what certainly did not run has not.
+    fn doubt(&self, error: &StoreError) {
+        if may_have_run(error) {
+            self.name.give_up();
+        }
     }
 
     fn happened(&self, row: &Verification, kind: EventKind, origin: Origin, detail: Option<String>, at: Timestamp) {
@@ -190,7 +197,7 @@ impl Store for RedisStore {
             .add(origin_text(&origin))
             .add(windows_text(&sends));
         let call = add_takes(rows::add_row(call, &verification)?, &takes);
-        let answer = self.run(&call).await.inspect_err(|_| self.name.give_up())?;
+        let answer = self.run(&call).await.inspect_err(|error| self.doubt(error))?;
         self.sent(name, answer, &takes, origin, now)
     }
 
@@ -208,7 +215,7 @@ impl Store for RedisStore {
             .add(resend.tag.0)
             .number(resend.pepper_id.into())
             .number(resend.expires_at.0);
-        let answer = self.run(&add_takes(call, &resend.takes)).await.inspect_err(|_| self.name.give_up())?;
+        let answer = self.run(&add_takes(call, &resend.takes)).await.inspect_err(|error| self.doubt(error))?;
         self.sent(name, answer, &resend.takes, resend.origin, now)
     }
 
@@ -404,7 +411,7 @@ impl Store for RedisStore {
                 let (_, mut reply) = match self.run(&call).await {
                     // What was taken over is ours; whether this was as well nobody knows.
                     Err(error) => {
-                        self.name.give_up();
+                        self.doubt(&error);
                         return if adopted.is_empty() { Err(error) } else { Ok(adopted) };
                     }
                     ran => ran?,
