@@ -212,10 +212,14 @@ impl Engine {
         let outcome = self.store.attempt(attempt).await?;
         let counted = matches!(outcome, AttemptOutcome::Judge(_));
         let verdict = match outcome {
-            AttemptOutcome::Judge(verification) => match self.judge(caller, *verification, code, idempotency, now).await? {
-                Some(checked) => Verdict::Judged(checked),
-                None => Verdict::NotJudged,
-            },
+            AttemptOutcome::Judge(verification) => {
+                let judged = self.judge(caller, *verification, code, idempotency, now).await;
+                if let (Some(claim), Ok(None) | Err(_)) = (idempotency, &judged) {
+                    // The caller is asked to come again soon, with the same key. Should this fail, the key is free half a minute later.
+                    let _ = self.store.answered(claim, None).await;
+                }
+                judged?.map_or(Verdict::NotJudged, Verdict::Judged)
+            }
             AttemptOutcome::Ended(verification) => {
                 // The same work as for a live one, so that time does not tell (OTP-08).
                 self.compare(&verification, code);
@@ -370,7 +374,7 @@ impl Engine {
         }
         let checked = standing(&verification, now);
         if let Some(claim) = idempotency {
-            self.store.answered(claim, checked.clone()).await?;
+            self.store.answered(claim, Some(checked.clone())).await?;
         }
         Ok(Some(checked))
     }

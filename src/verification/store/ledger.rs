@@ -209,12 +209,15 @@ impl<R: Rows> Ledger<R> {
     }
 
     /// See [`crate::verification::Store::answered`].
-    pub fn answered(&mut self, claim: IdempotencyClaim, answer: &Checked) -> Result<(), StoreError> {
-        if let Some(mut row) = self.rows.idempotency(&claim.key)? {
-            row.answer = Some(to_json(answer)?);
-            self.rows.keep_idempotency(&claim.key, &row)?;
+    pub fn answered(&mut self, claim: IdempotencyClaim, answer: Option<&Checked>) -> Result<(), StoreError> {
+        let Some(mut row) = self.rows.idempotency(&claim.key)? else { return Ok(()) };
+        match answer {
+            Some(answer) => row.answer = Some(to_json(answer)?),
+            // As old as can be: it is claimed by nobody.
+            None if row.payload == claim.payload && row.answer.is_none() => row.created_at = Timestamp(0),
+            None => return Ok(()),
         }
-        Ok(())
+        self.rows.keep_idempotency(&claim.key, &row)
     }
 
     /// See [`crate::verification::Store::cancel`].

@@ -58,7 +58,7 @@ impl Store for Faulty {
         self.inner.approve(approve).await
     }
 
-    async fn answered(&self, claim: IdempotencyClaim, answer: Checked) -> Result<(), StoreError> {
+    async fn answered(&self, claim: IdempotencyClaim, answer: Option<Checked>) -> Result<(), StoreError> {
         self.inner.answered(claim, answer).await
     }
 

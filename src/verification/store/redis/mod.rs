@@ -273,9 +273,10 @@ impl Store for RedisStore {
         Ok(true)
     }
 
-    async fn answered(&self, claim: IdempotencyClaim, answer: Checked) -> Result<(), StoreError> {
+    async fn answered(&self, claim: IdempotencyClaim, answer: Option<Checked>) -> Result<(), StoreError> {
         // No rule of this transition asks for the time.
-        let call = add_claim(Call::new(&script::ANSWERED, self.latest()), Some(&claim)).add(to_json(&answer)?);
+        let call = add_claim(Call::new(&script::ANSWERED, self.latest()), Some(&claim))
+            .add(answer.as_ref().map(to_json).transpose()?.unwrap_or_default());
         self.run(&call).await.map(drop)
     }
 

@@ -1,7 +1,11 @@
-local name = base .. ':i:' .. claim_key
+local name, answer = base .. ':i:' .. claim_key, argument()
 local text = redis.call('GET', name)
 if text then
     local kept = cmsgpack.unpack(text)
-    redis.call('SET', name, cmsgpack.pack({ kept[1], kept[2], argument() }), 'KEEPTTL')
+    if answer ~= '' then
+        redis.call('SET', name, cmsgpack.pack({ kept[1], kept[2], answer }), 'KEEPTTL')
+    elseif kept[1] == claim_payload and not kept[3] then
+        redis.call('DEL', name)
+    end
 end
 return { 'OK' }
