@@ -111,7 +111,8 @@ impl Engine {
         own_code: Option<Code>,
         now: Timestamp,
     ) -> Result<(Resend, Option<Code>), InvalidField> {
-        let (channel, maker) = self.channel(&verification.destination, channel.or(Some(verification.channel)))?;
+        let asked = channel;
+        let (channel, maker) = self.channel(&verification.destination, asked.or(Some(verification.channel)))?;
         if (maker == CodeMaker::Us) == (verification.code_by == CodeBy::Provider) {
             return Err(InvalidField::new("channel", "is served by a provider that cannot send this verification's code: start a new one"));
         }
@@ -128,7 +129,8 @@ impl Engine {
         }
         let idempotency = self.claim(caller, "resend", |digest| {
             digest(verification.id.as_bytes());
-            digest(verification.channel.as_str().as_bytes());
+            // As it was asked: where none was named the message may have moved to another channel since.
+            digest(asked.map_or("", Channel::as_str).as_bytes());
             digest(own_code.as_ref().map_or("", Code::expose).as_bytes());
         });
         let lives = now.until(verification.expires_at) >= worth_sending(policy.life(channel));

@@ -287,6 +287,22 @@ async fn an_undelivered_message_goes_on_another_channel() {
     assert_eq!((sms.received().len(), whatsapp.received().len()), (1, 1));
 }
 
+/// OPS-05: the key of a resend is answered as before, also when its message has gone on another channel since.
+#[tokio::test]
+async fn a_keyed_resend_is_the_same_after_its_message_changed_channels() {
+    let (sms, whatsapp) = (StandIn::new().await, StandIn::new().await);
+    let app = fallback(&sms, &whatsapp).await;
+    let client = app.client();
+    let started = client.started(json!({ "to": number(1) })).await;
+    client.sent(&started).await;
+    sms.fail(Fail::Rejected);
+    app.advance(60);
+    let resend = format!("/v1/verifications/{}/resend", started["id"].as_str().expect("an id"));
+    let first = client.post_once(&resend, "key-1", json!({})).await.expect(200);
+    whatsapp.messages_to(&number(1), 1).await;
+    assert_eq!(client.post_once(&resend, "key-1", json!({})).await.expect(200), first);
+}
+
 /// R06: what was perhaps sent is not sent again on another channel.
 #[tokio::test]
 async fn doubt_is_not_followed_by_another_channel() {
