@@ -1,6 +1,6 @@
 //! Whose messages are whose: a replica that no longer says that it lives loses what it had queued to whoever asks first.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -109,7 +109,8 @@ async fn claim(connections: &Connections, name: Uuid, now: Timestamp, orphans: &
             alive.insert(replica.clone());
         }
     }
-    let orphans: HashMap<_, _> = orphans.iter().filter(|(_, replica)| !alive.contains(replica)).cloned().collect();
+    // Rows are locked in the order of their keys, here as in every batch.
+    let orphans: BTreeMap<_, _> = orphans.iter().filter(|(_, replica)| !alive.contains(replica)).cloned().collect();
     let ids = VERIFICATION.keyed(orphans.keys().cloned());
     let mut claimed = Vec::new();
     for row in change.rows(change.dialect.lock(&VERIFICATION), [json(&ids)?.into()]).await? {
