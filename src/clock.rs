@@ -68,15 +68,18 @@ pub trait Clock: Send + Sync {
     fn steady(&self) -> Duration;
 }
 
-/// The system's clock.
+/// The system's clock, which nobody puts back: where that is done to the machine's, this one goes on from the latest time that it
+/// has shown. So a code that has expired and a key that was revoked stay so (R16). A process that starts then believes the machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
     fn now(&self) -> Timestamp {
-        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Timestamp(milliseconds(since_epoch))
+        static ANCHOR: Anchor = Anchor::new();
+        // In this order: whoever is stopped between the two finds the clocks closer together, and never further apart.
+        let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        ANCHOR.now(wall, self.steady())
     }
 
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
@@ -84,6 +87,53 @@ impl Clock for SystemClock {
         static FIRST: OnceLock<Instant> = OnceLock::new();
         FIRST.get_or_init(Instant::now).elapsed()
     }
+}
+
+/// By how much a clock may be put forward or back before somebody should look at it (R16).
+const STEP_AT_MOST: Duration = Duration::from_secs(5);
+/// How often that is said.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// What ties the clock that can be set to the one that cannot. It moves forward only.
+struct Anchor {
+    /// The most that the first was ever ahead of the second, in microseconds.
+    ahead: AtomicI64,
+    /// When the steady clock showed what, the next warning is due, in microseconds.
+    warn_from: AtomicI64,
+}
+
+impl Anchor {
+    const fn new() -> Anchor {
+        Anchor { ahead: AtomicI64::new(i64::MIN), warn_from: AtomicI64::new(i64::MIN) }
+    }
+
+    /// The time, where the clock that can be set shows `wall`.
+    fn now(&self, wall: Duration, steady: Duration) -> Timestamp {
+        let (ahead, steady) = (microseconds(wall) - microseconds(steady), microseconds(steady));
+        let before = self.ahead.fetch_max(ahead, Ordering::Relaxed);
+        let step = if before == i64::MIN { 0 } else { ahead - before };
+        if step.abs() > microseconds(STEP_AT_MOST) {
+            self.warn(step, steady);
+        }
+        Timestamp((steady + ahead.max(before)) / 1000)
+    }
+
+    fn warn(&self, step: i64, steady: i64) {
+        let due = self.warn_from.load(Ordering::Relaxed);
+        let next = steady + microseconds(WARN_EVERY);
+        if steady >= due && self.warn_from.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            let seconds = step / 1_000_000;
+            if step < 0 {
+                tracing::warn!(seconds, "this machine's clock was put back; here the time goes on as if it had not been");
+            } else {
+                tracing::warn!(seconds, "this machine's clock was put forward, or the machine stood still");
+            }
+        }
+    }
+}
+
+fn microseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// A clock that stands still until a test moves it.
@@ -141,6 +191,19 @@ mod tests {
     #[test]
     fn prints_rfc_3339_without_fractions() {
         assert_eq!(Timestamp(1_767_225_600_999).to_string(), "2026-01-01T00:00:00Z");
+    }
+
+    /// R16: a clock that is put back revives nothing, and one that is put forward is believed.
+    #[test]
+    fn the_time_never_goes_back() {
+        let anchor = Anchor::new();
+        let now = |wall, steady| anchor.now(Duration::from_secs(wall), Duration::from_secs(steady)).0 / 1000;
+        assert_eq!(now(1000, 1), 1000);
+        assert_eq!(now(400, 2), 1001, "put back by ten minutes");
+        assert_eq!(now(460, 62), 1061, "and it goes on");
+        assert_eq!(now(1070, 70), 1070, "the wall clock has caught up");
+        assert_eq!(now(5000, 71), 5000);
+        assert_eq!(now(1072, 72), 5001);
     }
 
     #[test]

@@ -68,7 +68,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let app = App::build(config, Arc::clone(&clock), Arc::new(SystemEntropy), leaving, url.clone()).await?;
     let first_key = first_key(config, &app).await?;
-    let resumed = app.engine.resume().await.context("the messages that a restart left could not be read")?;
+    let resumed = app.engine.resume_alone().await.context("the messages that a restart left could not be read")?;
     if resumed > 0 {
         tracing::info!(messages = resumed, "sending what the last run left queued");
     }

@@ -17,20 +17,13 @@ use crate::delivery::receipt::MessageNumber;
 use crate::verification::courier::{Objection, Parcel};
 use crate::verification::model::{Delivery, Status, Verification};
 use crate::verification::policy::worth_sending;
-use crate::verification::store::{Delivered, StoreError, Undelivered};
+use crate::verification::report;
+use crate::verification::store::{Delivered, Undelivered};
 
 /// Messages that one provider is asked to send at once.
 const AT_ONCE: usize = 64;
 /// Reports in one transition.
 const REPORTS_AT_ONCE: usize = 128;
-/// How often a report is offered to the store: for half a minute, in which most databases are up again. A report that is lost
-/// is a message that is sent twice.
-const NOTED_AT_MOST: u32 = 35;
-/// How often while the server stops: not longer than people wait for that.
-const NOTED_IN_THE_END: u32 = 6;
-/// The pause before it is offered again; longer each time, up to the longest.
-const NOTE_AGAIN_AFTER: Duration = Duration::from_millis(100);
-const NOTE_AGAIN_AFTER_AT_MOST: Duration = Duration::from_secs(1);
 /// A message that no provider takes now looks again after so many times the wait before a retry, at most.
 const LOOK_AGAIN_AFTER: u32 = 10;
 /// A message that waited so long is looked up before it is sent.
@@ -80,7 +73,7 @@ async fn report(mut reported: mpsc::Receiver<Report>, tools: Arc<Tools>) {
             delivered.push(report.delivered);
             noted.extend(report.noted.map(|noted| (noted, report.objection)));
         }
-        note(&tools, delivered).await;
+        report::insist(tools.store.as_ref(), &tools.lease, delivered).await;
         if let Some(inbox) = &tools.inbox {
             for (message, delivery, cause) in shown {
                 inbox.note(message, delivery, cause);
@@ -95,31 +88,6 @@ async fn report(mut reported: mpsc::Receiver<Report>, tools: Arc<Tools>) {
             let _ = noted.send(objection);
         }
     }
-}
-
-async fn note(tools: &Tools, delivered: Vec<Delivered>) {
-    let messages = delivered.len();
-    let stopping = || tools.lease.is_closing();
-    if let Err(error) = insist(|| tools.store.delivered(delivered.clone()), stopping).await {
-        tracing::error!(%error, messages, "deliveries could not be noted");
-    }
-}
-
-/// Tells the store, and again when it has no room or undid the batch: a report that is lost is a message that is sent twice,
-/// or a provider's code that can never pass.
-async fn insist<F: Future<Output = Result<usize, StoreError>>>(
-    tell: impl Fn() -> F,
-    stopping: impl Fn() -> bool,
-) -> Result<usize, StoreError> {
-    for attempt in 1..NOTED_AT_MOST {
-        match tell().await {
-            Err(_) if attempt < NOTED_IN_THE_END || !stopping() => {
-                tokio::time::sleep((NOTE_AGAIN_AFTER * attempt).min(NOTE_AGAIN_AFTER_AT_MOST)).await;
-            }
-            noted => return noted,
-        }
-    }
-    tell().await
 }
 
 /// For the inbox.
@@ -310,32 +278,5 @@ async fn ask(shared: &Lanes, provider: &Provider, job: &Job) -> Result<String, S
     match tokio::time::timeout(patience, sending).await {
         Ok(result) => result,
         Err(_) => Err(SendError::uncertain(format!("no answer within {patience:?}"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cell::Cell;
-
-    use super::*;
-
-    /// How often the store was told, and what came of it, where it refuses the first few times.
-    async fn told(refusals: u32, stopping: bool) -> (u32, Result<usize, StoreError>) {
-        let asked = Cell::new(0);
-        let tell = || {
-            asked.set(asked.get() + 1);
-            std::future::ready(if asked.get() <= refusals { Err(StoreError::Overloaded) } else { Ok(1) })
-        };
-        let noted = insist(tell, || stopping).await;
-        (asked.get(), noted)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_refused_report_is_offered_again_for_a_while() {
-        assert!(matches!(told(0, false).await, (1, Ok(1))));
-        assert!(matches!(told(20, false).await, (21, Ok(1))));
-        assert!(matches!(told(u32::MAX, false).await, (NOTED_AT_MOST, Err(StoreError::Overloaded))));
-        assert!(matches!(told(3, true).await, (4, Ok(1))));
-        assert!(matches!(told(u32::MAX, true).await, (NOTED_IN_THE_END, Err(StoreError::Overloaded))));
     }
 }

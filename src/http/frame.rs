@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use tokio::sync::OwnedSemaphorePermit;
 use tower::ServiceExt;
 
 use crate::app::App;
@@ -81,10 +82,24 @@ pub async fn name_route(route: Option<MatchedPath>, request: Request, next: Next
 /// What is done for a request once all of it is here. Health is told without a place: a full server is not a dead one.
 async fn work(app: &App, room: &Room, router: Router, request: Request) -> Result<Response, Problem> {
     let request = room.whole(app, request).await?;
-    let _place = if operation::is_health(request.uri().path()) { None } else { Some(room.place(app)?) };
-    match router.oneshot(request).await {
-        Ok(response) => Ok(response),
-        Err(never) => match never {},
+    let place = if operation::is_health(request.uri().path()) { None } else { Some(room.place(app)?) };
+    Ok(to_the_end(router, request, place).await)
+}
+
+/// Whoever hangs up, or waits no longer, changes nothing about what was begun: a start and its message, a receipt and what
+/// follows from it, a change and the notice to the owner are one thing each. So the work is a task of its own, which keeps its
+/// place until it is done. It ends: whatever is waited for in there has its time.
+async fn to_the_end(router: Router, request: Request, place: Option<OwnedSemaphorePermit>) -> Response {
+    let work = tokio::spawn(async move {
+        let answered = router.oneshot(request).await;
+        drop(place);
+        answered
+    });
+    match work.await {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never {},
+        // A panic, which is answered where all are.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 
@@ -143,5 +158,39 @@ fn method_name(method: &Method) -> &'static str {
         Method::OPTIONS => "OPTIONS",
         // Anybody can invent methods; a label for each would fill the memory.
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use axum::routing::post;
+    use tokio::sync::{Notify, Semaphore};
+
+    use super::*;
+
+    /// OPS-05, R08: who hangs up in the middle, or waits no longer, ends nothing; and the place is taken until it is done.
+    #[tokio::test]
+    async fn what_was_begun_goes_to_its_end() {
+        let (go_on, done) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+        let (gone_on, is_done) = (Arc::clone(&go_on), Arc::clone(&done));
+        let router = Router::new().route(
+            "/",
+            post(async move || {
+                gone_on.notified().await;
+                is_done.store(true, Ordering::SeqCst);
+            }),
+        );
+        let places = Arc::new(Semaphore::new(1));
+        let place = Arc::clone(&places).try_acquire_owned().expect("a place");
+        let request = Request::post("/").body(Body::empty()).expect("a request");
+        let answered = tokio::time::timeout(Duration::from_millis(20), to_the_end(router, request, Some(place))).await;
+        assert!(answered.is_err(), "nobody waits for it any more");
+        assert_eq!(places.available_permits(), 0, "it is still worked on");
+        go_on.notify_one();
+        let _free = tokio::time::timeout(Duration::from_secs(5), places.acquire()).await.expect("a place again");
+        assert!(done.load(Ordering::SeqCst));
     }
 }

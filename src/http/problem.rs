@@ -198,6 +198,17 @@ impl Problem {
         Problem { retry_after: Some(retry_after), ..self }
     }
 
+    /// The provider that made a code could not be asked whether it is the right one.
+    pub fn not_judged() -> Problem {
+        let problem = Problem::new(ProblemCode::Unavailable).detail("The provider that made the code does not answer.");
+        problem.retry_after(Duration::from_secs(2))
+    }
+
+    /// No provider took the message.
+    pub fn not_sent() -> Problem {
+        Problem::new(ProblemCode::Unavailable).detail("The message could not be sent.").retry_after(Duration::from_secs(2))
+    }
+
     /// Our fault; the cause goes to the log and nowhere else.
     pub fn internal(cause: impl std::fmt::Display) -> Problem {
         Problem { cause: Some(cause.to_string()), ..Problem::new(ProblemCode::Internal) }

@@ -49,6 +49,12 @@ impl Room {
         Arc::clone(&self.places).try_acquire_owned().map_err(|_| shed(app))
     }
 
+    /// Waits until nobody has a place.
+    pub async fn emptied(&self) {
+        // Never closed: what is waited for comes.
+        let _ = self.places.acquire_many(u32::try_from(self.most).unwrap_or(u32::MAX)).await;
+    }
+
     /// The request with all of its body. What is wrong with a body is left to whoever reads it: each face words it its own way.
     pub async fn whole(&self, app: &App, request: Request) -> Result<Request, Problem> {
         if request.body().is_end_stream() {

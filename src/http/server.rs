@@ -84,7 +84,12 @@ impl Server {
             });
         }
         drop(self.listener);
-        if timeout(self.drain_timeout, graceful.shutdown()).await.is_err() {
+        let drained = async {
+            graceful.shutdown().await;
+            // Those whose callers hung up are still worked on.
+            shared.room.emptied().await;
+        };
+        if timeout(self.drain_timeout, drained).await.is_err() {
             tracing::warn!("some requests did not finish within the drain time-out");
         }
     }

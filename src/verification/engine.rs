@@ -9,26 +9,23 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
 use crate::clock::{Clock, Timestamp};
 use crate::secret::{Code, Entropy, Pepper, Peppers, Tag};
 use crate::telemetry::Metrics;
-use crate::verification::courier::{CodeMaker, Courier, Objection, Parcel, ProviderVerdict, QueueFull};
+use crate::verification::courier::{Courier, ProviderVerdict};
 use crate::verification::destination::{Country, Destination};
 use crate::verification::lease::Lease;
 use crate::verification::limit::{LimitName, Limited, SendRule};
-use crate::verification::model::{Channel, CodeBy, Delivery, Event, EventKind, Status, Verification, VerificationId, failures_key};
+use crate::verification::model::{Channel, CodeBy, Event, EventKind, Status, Verification, VerificationId, failures_key};
 use crate::verification::newest::Turns;
 use crate::verification::policies::Policies;
 use crate::verification::policy::Policy;
 use crate::verification::prepare::{ip_key, rate};
 use crate::verification::request::{self, Caller, InvalidField, StartRequest, Which};
 use crate::verification::store::{
-    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, Delivered, IdempotencyClaim, Receipt, ReceiptState, Sending, Snapshot, Store,
-    StoreError, Target, Undelivered,
+    Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, IdempotencyClaim, Sending, Snapshot, Store, StoreError, Target,
 };
-use crate::verification::wording::{self, Wording};
+use crate::verification::wording;
 
 /// What the timeline says of a verification that its receiver called off.
 const DISOWNED: &str = "by the link in the message: not asked for";
@@ -101,23 +98,48 @@ impl Engine {
     /// Sends a code to a destination. With `wait`, answers once it is known what became of the message, or after
     /// [`Engine::wait_max`]; otherwise at once.
     pub async fn start(&self, caller: &Caller, request: StartRequest, wait: bool) -> Result<Started, StoreError> {
+        Ok(self.begin(caller, request, wait, false).await?.0)
+    }
+
+    /// The same, at once, and with the verification whose message was queued; none where nothing was, or an earlier answer is
+    /// given again. Whoever shows more than a snapshot need not read what was written a moment ago, and cannot fail to.
+    pub async fn start_shown(&self, caller: &Caller, request: StartRequest) -> Result<(Started, Option<Box<Verification>>), StoreError> {
+        self.begin(caller, request, false, true).await
+    }
+
+    async fn begin(
+        &self,
+        caller: &Caller,
+        request: StartRequest,
+        wait: bool,
+        shown: bool,
+    ) -> Result<(Started, Option<Box<Verification>>), StoreError> {
         let policy = self.policies.current(&caller.service).await?;
         let policy = match policy.worded(request.extras.brand.as_deref(), request.extras.app_hash.as_deref()) {
             Ok(policy) => policy,
-            Err(invalid) => return Ok(Started::Invalid(invalid)),
+            Err(invalid) => return Ok((Started::Invalid(invalid), None)),
         };
         let now = self.clock.now();
         let wording = match wording::allowed(&policy, request.wording.as_deref()) {
-            Err(invalid) => return Ok(Started::Invalid(invalid)),
+            Err(invalid) => return Ok((Started::Invalid(invalid), None)),
             Ok(wording) => wording,
         };
         let supersedes = request.supersedes;
         match self.prepare(&policy, caller, request, now) {
-            Err(invalid) => Ok(Started::Invalid(invalid)),
+            Err(invalid) => Ok((Started::Invalid(invalid), None)),
             Ok((start, code)) => {
                 let id = start.verification.id;
-                let sending = if supersedes { self.start_newest(caller, start).await? } else { self.store.start(start).await? };
-                self.sending(sending, id, code, wording, &policy, wait).await
+                let earlier = if supersedes { Some(self.earlier(&start.verification).await?) } else { None };
+                let sending = self.store.start(start).await.inspect_err(|error| self.doubt(error))?;
+                let queued = match &sending {
+                    Sending::Queued(queued, _) if supersedes || shown => Some(queued.clone()),
+                    _ => None,
+                };
+                let handed = self.hand_over(sending, id, code, wording, &policy, wait).await;
+                if let (Some(earlier), Some(queued)) = (earlier, &queued) {
+                    self.end_earlier(caller, earlier, queued).await;
+                }
+                Ok((self.awaited(&caller.service, handed).await, queued))
             }
         }
     }
@@ -139,9 +161,12 @@ impl Engine {
             let Some((verification, _)) = self.store.get(&caller.service, id).await? else { return Ok(Started::NotFound) };
             match self.prepare_resend(&policy, caller, verification, channel, own_code.clone(), now) {
                 Err(invalid) => return Ok(Started::Invalid(invalid)),
-                Ok((resend, code)) => match self.store.resend(resend).await? {
+                Ok((resend, code)) => match self.store.resend(resend).await.inspect_err(|error| self.doubt(error))? {
                     Sending::Moved => {}
-                    sending => return self.sending(sending, id, code, None, &policy, wait).await,
+                    sending => {
+                        let handed = self.hand_over(sending, id, code, None, &policy, wait).await;
+                        return Ok(self.awaited(&caller.service, handed).await);
+                    }
                 },
             }
         }
@@ -187,10 +212,14 @@ impl Engine {
         let outcome = self.store.attempt(attempt).await?;
         let counted = matches!(outcome, AttemptOutcome::Judge(_));
         let verdict = match outcome {
-            AttemptOutcome::Judge(verification) => match self.judge(caller, *verification, code, idempotency, now).await? {
-                Some(checked) => Verdict::Judged(checked),
-                None => Verdict::NotJudged,
-            },
+            AttemptOutcome::Judge(verification) => {
+                let judged = self.judge(caller, *verification, code, idempotency, now).await;
+                if let (Some(claim), Ok(None) | Err(_)) = (idempotency, &judged) {
+                    // The caller is asked to come again soon, with the same key. Should this fail, the key is free half a minute later.
+                    let _ = self.store.answered(claim, None).await;
+                }
+                judged?.map_or(Verdict::NotJudged, Verdict::Judged)
+            }
             AttemptOutcome::Ended(verification) => {
                 // The same work as for a live one, so that time does not tell (OTP-08).
                 self.compare(&verification, code);
@@ -299,80 +328,6 @@ impl Engine {
         self.store.release(failures_key(&caller.service, &destination, subject.as_deref()), event).await.map(Ok)
     }
 
-    /// Hands messages that a restart, or another replica's end, left queued to the courier again. Nothing while this replica
-    /// is taken for dead itself.
-    pub async fn resume(&self) -> Result<usize, StoreError> {
-        // The time first: at that time this replica then lived.
-        let now = self.clock.now();
-        if !self.lease.is_held() {
-            return Ok(0);
-        }
-        let left = self.store.undelivered(now).await?;
-        let count = left.len();
-        for verification in left {
-            // Nobody else is given what was claimed: nothing here may end the loop.
-            let policy = self.policy_under_way(&verification.service).await;
-            if self.courier.code_maker(verification.channel, verification.destination.country()).is_none() {
-                self.give_up(&verification, "no configured provider serves it any more").await;
-                continue;
-            }
-            match self.code_of(&verification) {
-                None if verification.code_by != CodeBy::Provider => {
-                    self.give_up(&verification, "the caller's own code was lost in a restart").await;
-                }
-                code => self.dispatch(verification, code, None, &policy, None).await,
-            }
-        }
-        Ok(count)
-    }
-
-    /// Notes what a provider reports later of a message. None: it changed nothing.
-    pub async fn receipt(&self, provider: &str, receipt: Receipt) -> Result<Option<Box<Verification>>, StoreError> {
-        let state = receipt.state;
-        let moved = self.store.receipt(receipt).await?;
-        let result = match (&moved, state) {
-            (None, _) => "changed_nothing",
-            (Some(_), ReceiptState::Underway) => "underway",
-            (Some(_), ReceiptState::Delivered) => "delivered",
-            (Some(_), ReceiptState::Failed) => "failed",
-        };
-        self.metrics.receipt(provider, result);
-        if let (ReceiptState::Failed, Some(verification)) = (state, &moved) {
-            self.fall_back(Verification::clone(verification)).await;
-        }
-        Ok(moved)
-    }
-
-    /// Sends a message that no provider took on the next channel, where its service says so.
-    pub async fn follow_up(&self, service: &str, id: VerificationId) {
-        match self.store.get(service, id).await {
-            Ok(Some((verification, _))) if verification.delivery == Delivery::Failed => self.fall_back(verification).await,
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, verification = %id, "a failed message could not be followed up"),
-        }
-    }
-
-    /// The next channel after the one that failed, with the same code. A code that cannot be made again stays where it is.
-    async fn fall_back(&self, verification: Verification) {
-        let policy = self.policy_under_way(&verification.service).await;
-        let now = self.clock.now();
-        let next = policy.channel_after(verification.channel).filter(|&channel| {
-            let maker = self.courier.code_maker(channel, verification.destination.country());
-            channel.reaches(&verification.destination) && maker == Some(CodeMaker::Us)
-        });
-        let (Some(channel), Some(code)) = (next, self.code_of(&verification)) else { return };
-        let (id, failed) = (verification.id, verification.channel);
-        match self.store.resend(self.prepare_fallback(&policy, &verification, channel, now)).await {
-            Ok(Sending::Queued(verification, _)) => {
-                tracing::info!(verification = %id, %failed, next = %channel, "the message goes on another channel");
-                self.dispatch(*verification, Some(code), None, &policy, None).await;
-            }
-            // Ended, limited, or sent again by the caller in the meantime: nothing to do.
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, verification = %id, "a failed message could not be followed up"),
-        }
-    }
-
     /// The destination that `input` spells, if the service may send there.
     pub fn destination(&self, policy: &Policy, input: &str) -> Result<Destination, InvalidField> {
         let trimmed = input.trim();
@@ -383,86 +338,9 @@ impl Engine {
         Destination::parse(input, policy.default_region).map_err(|error| InvalidField::new("to", error.to_string()).kind(error.kind()))
     }
 
-    /// The rules for a message that is under way. Where the database does not answer, what is known here will do.
-    async fn policy_under_way(&self, service: &str) -> Arc<Policy> {
-        match self.policies.current(service).await {
-            Ok(policy) => policy,
-            Err(_) => self.policy(service),
-        }
-    }
-
     /// The rules of a service as far as they are known here: those of configured services always are.
     pub fn policy(&self, service: &str) -> Arc<Policy> {
         self.policies.known(service)
-    }
-
-    /// Hands what was queued to the courier. `code` is that of verification `id`.
-    async fn sending(
-        &self,
-        sending: Sending,
-        id: VerificationId,
-        code: Option<Code>,
-        wording: Option<Wording>,
-        policy: &Arc<Policy>,
-        wait: bool,
-    ) -> Result<Started, StoreError> {
-        let started = match sending {
-            Sending::Queued(verification, snapshot) => {
-                // A start that re-armed an earlier verification sends that one's code again.
-                let code = if verification.id == id { code } else { self.code_of(&verification) };
-                let (service, id) = (Arc::clone(&verification.service), verification.id);
-                let (noted, hears) = if wait { Some(oneshot::channel()).unzip() } else { (None, None) };
-                if code.is_none() && verification.code_by != CodeBy::Provider {
-                    self.give_up(&verification, "its code was made under a pepper that is gone").await;
-                } else {
-                    self.dispatch(*verification, code, wording, policy, noted).await;
-                }
-                Started::Sending(self.awaited(&service, id, hears).await?.unwrap_or(snapshot))
-            }
-            Sending::Replayed(snapshot) => Started::Sending(snapshot),
-            Sending::Limited(limited) => Started::Limited(limited),
-            Sending::KeyReused => Started::IdempotencyKeyReused,
-            Sending::NotFound | Sending::Moved => Started::NotFound,
-            Sending::Ended(status) => Started::Ended(status),
-        };
-        self.metrics.started(self.policies.label(&policy.service), &started);
-        Ok(started)
-    }
-
-    /// The verification once it is known what became of its message; as far as it came when that takes too long.
-    async fn awaited(
-        &self,
-        service: &str,
-        id: VerificationId,
-        hears: Option<oneshot::Receiver<Option<Objection>>>,
-    ) -> Result<Option<Snapshot>, StoreError> {
-        let Some(hears) = hears else { return Ok(None) };
-        // An error means that the message was given up, which is noted as well.
-        let heard = tokio::time::timeout(self.wait_max, hears).await;
-        let objection = heard.ok().and_then(Result::ok).flatten();
-        Ok(self.get(service, id).await?.map(|(_, snapshot)| Snapshot { objection, ..snapshot }))
-    }
-
-    async fn dispatch(
-        &self,
-        verification: Verification,
-        code: Option<Code>,
-        wording: Option<Wording>,
-        policy: &Arc<Policy>,
-        noted: Option<oneshot::Sender<Option<Objection>>>,
-    ) {
-        let parcel = Parcel { verification, code, policy: Arc::clone(policy), wording, noted };
-        if let Err(QueueFull(parcel)) = self.courier.dispatch(parcel) {
-            self.give_up(&parcel.verification, "too many messages are waiting").await;
-        }
-    }
-
-    async fn give_up(&self, verification: &Verification, cause: &str) {
-        let result = Err(Undelivered { cause: cause.into(), perhaps_sent: false });
-        let delivered = Delivered { id: verification.id, message: verification.sends, result, now: self.clock.now() };
-        if let Err(error) = self.store.delivered(vec![delivered]).await {
-            tracing::warn!(%error, verification = %verification.id, "a failed delivery could not be noted");
-        }
     }
 
     /// None: nobody could judge it.
@@ -496,7 +374,7 @@ impl Engine {
         }
         let checked = standing(&verification, now);
         if let Some(claim) = idempotency {
-            self.store.answered(claim, checked.clone()).await?;
+            self.store.answered(claim, Some(checked.clone())).await?;
         }
         Ok(Some(checked))
     }

@@ -81,6 +81,17 @@ impl Lease {
         self.lasts_for(self.state().holds, Duration::ZERO)
     }
 
+    /// Whether nobody else is there to take anything from.
+    fn is_alone(&self) -> bool {
+        self.state().holds == Holds::Always
+    }
+
+    /// A start failed: the store may have given this replica's name up, so that nobody waits for what may have been queued
+    /// under it. Under the next one it is to be heard soon, for until then what it queues is not its own.
+    pub fn hurry(&self) {
+        self.wanted.notify_one();
+    }
+
     /// Whether what was queued under that name may be handed to a provider now. Waits while only the store can tell; false: it
     /// is, or may soon be, somebody else's.
     pub async fn permits(&self, queued_by: Option<Uuid>) -> bool {
@@ -221,6 +232,13 @@ impl Engine {
         }
     }
 
+    /// Hands over what the last run left queued, before anybody is served. Where others share the store that waits for the first
+    /// round in which this replica has been heard for a whole lease: the database may have come back with it, and the living
+    /// need a moment to say so.
+    pub async fn resume_alone(&self) -> Result<usize, StoreError> {
+        if self.lease.is_alone() { self.resume().await } else { Ok(0) }
+    }
+
     /// One round of a replica's life. False: it is over.
     async fn live(&self) -> bool {
         let (was_held, was_heard) = (self.lease.is_held(), self.lease.state().name.is_some());
@@ -297,6 +315,7 @@ mod tests {
     async fn who_is_alone_need_not_say_so_again() {
         let (clock, lease) = lease();
         hears(&lease, Heartbeat::Alone).await;
+        assert!(lease.is_alone());
         clock.advance(LASTS * 1000);
         assert_eq!(permits(&lease, None), Some(true));
     }
@@ -347,7 +366,7 @@ mod tests {
         let (clock, lease) = lease();
         hears(&lease, NAMED).await;
         for _ in 0..5 {
-            assert!(!lease.is_settled());
+            assert!(!lease.is_settled() && !lease.is_alone());
             clock.advance(EVERY);
             hears(&lease, Heartbeat::Kept).await;
         }

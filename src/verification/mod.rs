@@ -23,11 +23,13 @@ pub mod newest;
 pub mod policies;
 pub mod policy;
 pub mod prepare;
+pub mod report;
 pub mod request;
 pub mod service;
 pub mod sharded;
 pub mod store;
 pub mod template;
+pub mod underway;
 pub mod vouch;
 pub mod wording;
 

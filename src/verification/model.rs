@@ -262,6 +262,11 @@ impl Verification {
         sends_key(&self.service, &self.destination, self.subject.as_deref())
     }
 
+    /// The bucket of messages from all services that this one counts in.
+    pub fn all_services_key(&self) -> BucketKey {
+        all_services_key(&self.destination, self.subject.as_deref())
+    }
+
     /// What its codes are bound to.
     pub fn code_context(&self) -> CodeContext<'_> {
         CodeContext {
@@ -277,6 +282,11 @@ impl Verification {
 /// See [`Verification::sends_key`].
 pub fn sends_key(service: &str, destination: &Destination, subject: Option<&str>) -> BucketKey {
     LimitName::Destination.key(&[service.as_bytes(), &destination.key(), subject.unwrap_or_default().as_bytes()])
+}
+
+/// See [`Verification::all_services_key`]. Strangers cannot use up the share of people whom some caller has authenticated.
+pub fn all_services_key(destination: &Destination, subject: Option<&str>) -> BucketKey {
+    LimitName::DestinationAllServices.key(&[&destination.key(), &[u8::from(subject.is_some())]])
 }
 
 /// The bucket of wrong codes in a row: the subject's, where the caller has authenticated one, or else the destination's.

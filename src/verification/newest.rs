@@ -9,7 +9,7 @@ use crate::verification::engine::Engine;
 use crate::verification::model::{Status, Verification, VerificationId};
 use crate::verification::policy::WINDOW_COUNT_MAX;
 use crate::verification::request::Caller;
-use crate::verification::store::{Sending, Start, StoreError};
+use crate::verification::store::StoreError;
 
 /// What the timeline says of the one that was ended.
 const SUPERSEDED: &str = "a newer code was asked for";
@@ -17,6 +17,12 @@ const SUPERSEDED: &str = "a newer code was asked for";
 /// Such starts for one destination take turns within this process, so that each knows which ones came before it. Destinations
 /// share a few places; who has one only asks the store.
 pub struct Turns(Vec<Mutex<()>>);
+
+/// Whom a start ends.
+pub(super) struct Earlier<'e> {
+    ids: Vec<VerificationId>,
+    _turn: MutexGuard<'e, ()>,
+}
 
 impl Default for Turns {
     fn default() -> Turns {
@@ -31,21 +37,21 @@ impl Turns {
 }
 
 impl Engine {
-    /// Starts, and ends the pending ones of the same service, purpose, subject and destination.
+    /// The pending ones of the same service, purpose, subject and destination, which a start is to end, and its turn to do so.
+    pub(super) async fn earlier(&self, like: &Verification) -> Result<Earlier<'_>, StoreError> {
+        let turn = self.turns.take(like.destination.key()).await;
+        Ok(Earlier { ids: self.pending_like(like).await?, _turn: turn })
+    }
+
+    /// Ends them, once the message of the new one is on its way.
     ///
     /// Those that were there before the start are ended whatever their ids say: clocks of replicas differ, and a millisecond
     /// is long. One that another replica has started in between is ended by whoever has the later id, so that one of the two
     /// is left. A store that fails after the start does not keep the new code from its receiver: the earlier one then lives until its end.
-    pub(super) async fn start_newest(&self, caller: &Caller, start: Start) -> Result<Sending, StoreError> {
-        let _turn = self.turns.take(start.verification.destination.key()).await;
-        let before = self.pending_like(&start.verification).await?;
-        let sending = self.store.start(start).await?;
-        if let Sending::Queued(started, _) = &sending
-            && let Err(error) = self.end_others(caller, started, &before).await
-        {
+    pub(super) async fn end_earlier(&self, caller: &Caller, earlier: Earlier<'_>, started: &Verification) {
+        if let Err(error) = self.end_others(caller, started, &earlier.ids).await {
             tracing::warn!(%error, verification = %started.id, "the codes before this one could not be ended");
         }
-        Ok(sending)
     }
 
     async fn end_others(&self, caller: &Caller, started: &Verification, before: &[VerificationId]) -> Result<(), StoreError> {

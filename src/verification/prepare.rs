@@ -11,7 +11,9 @@ use crate::verification::courier::CodeMaker;
 use crate::verification::destination::Destination;
 use crate::verification::engine::{Engine, derive};
 use crate::verification::limit::{LimitName, Rule, Take};
-use crate::verification::model::{Channel, CodeBy, Delivery, Origin, Status, Verification, VerificationId, failures_key, sends_key};
+use crate::verification::model::{
+    Channel, CodeBy, Delivery, Origin, Status, Verification, VerificationId, all_services_key, failures_key, sends_key,
+};
 use crate::verification::policy::{LIFE_MAX, Policy, worth_sending};
 use crate::verification::request::{self, Caller, InvalidField, InvalidKind, StartRequest, Which};
 use crate::verification::store::{IdempotencyClaim, Resend, Start, Target};
@@ -109,7 +111,8 @@ impl Engine {
         own_code: Option<Code>,
         now: Timestamp,
     ) -> Result<(Resend, Option<Code>), InvalidField> {
-        let (channel, maker) = self.channel(&verification.destination, channel.or(Some(verification.channel)))?;
+        let asked = channel;
+        let (channel, maker) = self.channel(&verification.destination, asked.or(Some(verification.channel)))?;
         if (maker == CodeMaker::Us) == (verification.code_by == CodeBy::Provider) {
             return Err(InvalidField::new("channel", "is served by a provider that cannot send this verification's code: start a new one"));
         }
@@ -126,7 +129,8 @@ impl Engine {
         }
         let idempotency = self.claim(caller, "resend", |digest| {
             digest(verification.id.as_bytes());
-            digest(verification.channel.as_str().as_bytes());
+            // As it was asked: where none was named the message may have moved to another channel since.
+            digest(asked.map_or("", Channel::as_str).as_bytes());
             digest(own_code.as_ref().map_or("", Code::expose).as_bytes());
         });
         let lives = now.until(verification.expires_at) >= worth_sending(policy.life(channel));
@@ -179,8 +183,7 @@ impl Engine {
                 rule: Rule::Windows(Arc::clone(&policy.sends)),
             },
             Take {
-                // Strangers cannot use up the share of people whom some caller has authenticated.
-                key: LimitName::DestinationAllServices.key(&[&destination.key(), &[u8::from(subject.is_some())]]),
+                key: all_services_key(destination, subject),
                 name: LimitName::DestinationAllServices,
                 rule: Rule::Windows(Arc::clone(&self.destination_all_services)),
             },

@@ -21,6 +21,7 @@ use crate::actors::{eventually, number};
 use crate::app::TestApp;
 use crate::binary::Binary;
 use crate::delivery::{BASE, QUICK, app, app_with, breaker, details, metrics, one_code_each, refused, settled, starts};
+use crate::raw::Raw;
 use crate::stand_in::{StandIn, code};
 
 /// The breaker opens after five failures in ten seconds, lets one message try after thirty, and closes when that one passes.
@@ -42,6 +43,34 @@ async fn the_breaker_opens_tries_one_and_closes() {
     assert_eq!(breaker(&app, "a").await, "half_open");
     assert!(metrics(&app).await.contains("countersign_provider_breaker{provider=\"a\"} 1"));
     assert_eq!((send(11).await, breaker(&app, "a").await), (json!("a"), "closed".into()));
+}
+
+/// OPS-05: whoever hangs up as soon as all was said is sent the code all the same: it was counted, and a second try with the same
+/// key would be told that it is on its way.
+#[tokio::test]
+async fn who_hangs_up_is_sent_the_code_all_the_same() {
+    let one = StandIn::new().await;
+    let app = app(&[one.section("a")]).await;
+    let client = app.client();
+    for index in 0..40 {
+        let body = json!({ "to": number(index) }).to_string();
+        let mut raw = Raw::connect(app.address).await;
+        raw.say(format!(
+            "POST /v1/verifications HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            client.key,
+            body.len()
+        ))
+        .await;
+    }
+    for index in 0..40 {
+        eventually(&format!("start {index} is sent"), async || {
+            let listed = client.list(&number(index), "").await.expect(200);
+            (listed["data"][0]["delivery"] == "sent").then_some(())
+        })
+        .await;
+    }
+    assert_eq!(one.received().len(), 40);
 }
 
 /// Routes: by country, in order, and by weight.
@@ -256,6 +285,22 @@ async fn an_undelivered_message_goes_on_another_channel() {
     let (first, second) = (sms.messages_to(&number(1), 1).await.remove(0), whatsapp.messages_to(&number(1), 1).await.remove(0));
     assert_eq!(code(&first), code(&second), "one live code");
     assert_eq!((sms.received().len(), whatsapp.received().len()), (1, 1));
+}
+
+/// OPS-05: the key of a resend is answered as before, also when its message has gone on another channel since.
+#[tokio::test]
+async fn a_keyed_resend_is_the_same_after_its_message_changed_channels() {
+    let (sms, whatsapp) = (StandIn::new().await, StandIn::new().await);
+    let app = fallback(&sms, &whatsapp).await;
+    let client = app.client();
+    let started = client.started(json!({ "to": number(1) })).await;
+    client.sent(&started).await;
+    sms.fail(Fail::Rejected);
+    app.advance(60);
+    let resend = format!("/v1/verifications/{}/resend", started["id"].as_str().expect("an id"));
+    let first = client.post_once(&resend, "key-1", json!({})).await.expect(200);
+    whatsapp.messages_to(&number(1), 1).await;
+    assert_eq!(client.post_once(&resend, "key-1", json!({})).await.expect(200), first);
 }
 
 /// R06: what was perhaps sent is not sent again on another channel.

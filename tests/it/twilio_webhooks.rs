@@ -141,7 +141,8 @@ async fn a_database_that_is_away_is_503() {
     let messages = format!("/2010-04-01/Accounts/{}/Messages.json", story.twilio.account_sid);
     let text = [("To", "+15017122661"), ("From", "+15005550006"), ("Body", "x")];
     let sid = of(&factor);
-    let calls: [(&str, &str, String, &[(&str, &str)]); 12] = [
+    type Call<'a> = (&'a str, &'a str, String, &'a [(&'a str, &'a str)]);
+    let calls: [Call<'_>; 12] = [
         ("entity", "GET", format!("{service}/Entities"), &[]),
         ("entity", "POST", format!("{service}/Entities"), &[("Identity", "user-9876543210")]),
         ("entity", "DELETE", person.clone(), &[]),

@@ -1,7 +1,6 @@
 //! `POST /send-code`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -57,10 +56,7 @@ pub(super) async fn send_code(State(app): State<Arc<App>>, request: Request) -> 
 fn sent(snapshot: Snapshot) -> Result<Snapshot, Fault> {
     match (snapshot.delivery, snapshot.objection) {
         (Delivery::Failed, Some(objection)) => Err(objection.into()),
-        (Delivery::Failed, None) => {
-            let problem = Problem::new(ProblemCode::Unavailable).detail("The message could not be sent.");
-            Err(problem.retry_after(Duration::from_secs(2)).into())
-        }
+        (Delivery::Failed, None) => Err(Problem::not_sent().into()),
         _ => Ok(snapshot),
     }
 }

@@ -49,7 +49,7 @@ pub(super) async fn validate_code(State(app): State<Arc<App>>, request: Request)
         Verdict::NotFound => Err(unknown()),
         Verdict::Limited(limited) => Err(limited.into()),
         Verdict::Invalid(invalid) => Err(invalid.into()),
-        Verdict::NotJudged => Err(Problem::new(ProblemCode::Unavailable).detail("The provider that made the code does not answer.").into()),
+        Verdict::NotJudged => Err(Problem::not_judged().into()),
         Verdict::IdempotencyKeyInFlight => Err(Problem::new(ProblemCode::IdempotencyKeyInFlight).into()),
         Verdict::IdempotencyKeyReused => Err(Problem::new(ProblemCode::IdempotencyKeyReused).into()),
     }

@@ -8,17 +8,3 @@ pub mod json;
 pub mod origin;
 pub mod pages;
 pub mod person;
-
-use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::Response;
-
-/// Whoever hangs up in the middle changes nothing about what was begun: a change, its event, the sessions that it ends and the
-/// notice to the owner are one thing.
-pub async fn to_the_end(request: Request, next: Next) -> Response {
-    match tokio::spawn(next.run(request)).await {
-        Ok(response) => response,
-        // A panic is the frame's to answer.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
-}

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::http::extract::Peer;
-use crate::http::problem::{Problem, ProblemCode};
+use crate::http::problem::Problem;
 use crate::http::tutorial::{Refusal, Shape, caller, read, send};
 use crate::secret::Code;
 use crate::verification::engine::Verdict;
@@ -78,7 +78,7 @@ async fn verify_code(
     match app.engine.check(&caller, which, &code).await? {
         Verdict::Judged(checked) if checked.valid => Ok(message(StatusCode::OK, "This is a valid match!")),
         Verdict::Limited(limited) => Err(Problem::from(limited).into()),
-        Verdict::NotJudged => Err(Problem::new(ProblemCode::Unavailable).into()),
+        Verdict::NotJudged => Err(Problem::not_judged().into()),
         Verdict::Judged(_) | Verdict::NotFound | Verdict::Invalid(_) | Verdict::IdempotencyKeyInFlight | Verdict::IdempotencyKeyReused => {
             Ok(no_match())
         }

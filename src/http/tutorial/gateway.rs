@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::http::extract::{Peer, body};
-use crate::http::problem::{Problem, ProblemCode};
+use crate::http::problem::Problem;
 use crate::http::tutorial::{Refusal, Shape, caller, parse, read, send};
 use crate::secret::Code;
 use crate::verification::engine::Verdict;
@@ -100,7 +100,7 @@ pub async fn verify(app: &App, peer: Peer, headers: &HeaderMap, bytes: &[u8]) ->
     let id = Uuid::try_parse(given.request_id.trim()).unwrap_or_default();
     match app.engine.check(&caller, Which::IdFor { id, purpose: PURPOSE }, &code).await? {
         Verdict::Limited(limited) => Err(Problem::from(limited).into()),
-        Verdict::NotJudged => Err(Problem::new(ProblemCode::Unavailable).into()),
+        Verdict::NotJudged => Err(Problem::not_judged().into()),
         // Unknown, wrong, expired and used look the same here.
         verdict => verified(matches!(verdict, Verdict::Judged(checked) if checked.valid)),
     }

@@ -82,9 +82,7 @@ async fn send(app: &App, caller: &Caller, to: String, purpose: &str, field: &'st
         ..StartRequest::default()
     };
     match app.engine.start(caller, request, true).await? {
-        Started::Sending(snapshot) if snapshot.delivery == Delivery::Failed => {
-            Err(Problem::new(ProblemCode::Unavailable).detail("The message could not be sent."))
-        }
+        Started::Sending(snapshot) if snapshot.delivery == Delivery::Failed => Err(Problem::not_sent()),
         Started::Sending(snapshot) => Ok(snapshot),
         Started::Limited(limited) => Err(limited.into()),
         Started::Invalid(invalid) => Err(Problem::new(ProblemCode::InvalidField).detail(format!("{field} {}", invalid.rule)).field(field)),

@@ -239,10 +239,7 @@ fn judged(verdict: Verdict) -> Result<Checked, Problem> {
         Verdict::NotFound => Err(Problem::new(ProblemCode::NotFound)),
         Verdict::Limited(limited) => Err(limited.into()),
         Verdict::Invalid(invalid) => Err(invalid.into()),
-        Verdict::NotJudged => {
-            let detail = "The provider that made the code does not answer.";
-            Err(Problem::new(ProblemCode::Unavailable).detail(detail).retry_after(std::time::Duration::from_secs(2)))
-        }
+        Verdict::NotJudged => Err(Problem::not_judged()),
         Verdict::IdempotencyKeyInFlight => {
             Err(Problem::new(ProblemCode::IdempotencyKeyInFlight).retry_after(std::time::Duration::from_secs(1)))
         }

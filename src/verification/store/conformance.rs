@@ -63,6 +63,7 @@ pub const RULES: &[(&str, Case)] = cases![
     deliveries::a_quick_receipt_comes_before_the_report,
     deliveries::an_arrival_outdoes_a_failure,
     deliveries::an_undelivered_message_gives_its_send_back_once,
+    deliveries::what_never_went_out_is_given_back_everywhere,
     deliveries::the_failure_of_a_copy_is_no_news,
     deliveries::an_older_messages_receipt_changes_nothing,
 ];

@@ -209,12 +209,15 @@ impl<R: Rows> Ledger<R> {
     }
 
     /// See [`crate::verification::Store::answered`].
-    pub fn answered(&mut self, claim: IdempotencyClaim, answer: &Checked) -> Result<(), StoreError> {
-        if let Some(mut row) = self.rows.idempotency(&claim.key)? {
-            row.answer = Some(to_json(answer)?);
-            self.rows.keep_idempotency(&claim.key, &row)?;
+    pub fn answered(&mut self, claim: IdempotencyClaim, answer: Option<&Checked>) -> Result<(), StoreError> {
+        let Some(mut row) = self.rows.idempotency(&claim.key)? else { return Ok(()) };
+        match answer {
+            Some(answer) => row.answer = Some(to_json(answer)?),
+            // As old as can be: it is claimed by nobody.
+            None if row.payload == claim.payload && row.answer.is_none() => row.created_at = Timestamp(0),
+            None => return Ok(()),
         }
-        Ok(())
+        self.rows.keep_idempotency(&claim.key, &row)
     }
 
     /// See [`crate::verification::Store::cancel`].
@@ -266,8 +269,10 @@ impl<R: Rows> Ledger<R> {
                     return Ok(false);
                 }
                 verification.delivery = Delivery::Failed;
+                // It certainly never went out: nobody's window has a place less for it.
                 if !undelivered.perhaps_sent {
                     self.buckets.give_back(verification.sends_key(), verification.queued_at);
+                    self.buckets.give_back(verification.all_services_key(), verification.queued_at);
                 }
                 (EventKind::DeliveryFailed, undelivered.cause)
             }

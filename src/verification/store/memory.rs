@@ -94,8 +94,8 @@ impl Store for MemoryStore {
         self.run(|ledger| ledger.approve(approve))
     }
 
-    async fn answered(&self, claim: IdempotencyClaim, answer: Checked) -> Result<(), StoreError> {
-        self.run(|ledger| ledger.answered(claim, &answer))
+    async fn answered(&self, claim: IdempotencyClaim, answer: Option<Checked>) -> Result<(), StoreError> {
+        self.run(|ledger| ledger.answered(claim, answer.as_ref()))
     }
 
     async fn cancel(

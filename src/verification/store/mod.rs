@@ -359,8 +359,8 @@ pub trait Store: Send + Sync {
     async fn attempt(&self, attempt: Attempt) -> Result<AttemptOutcome, StoreError>;
     /// True for exactly one caller, ever. Clears the failures.
     async fn approve(&self, approve: Approve) -> Result<bool, StoreError>;
-    /// Keeps the answer to a check that came with a key and was not approved.
-    async fn answered(&self, claim: IdempotencyClaim, answer: Checked) -> Result<(), StoreError>;
+    /// Keeps the answer to a check that came with a key and was not approved; none: there is no answer, and the key is free again.
+    async fn answered(&self, claim: IdempotencyClaim, answer: Option<Checked>) -> Result<(), StoreError>;
     /// Pending → canceled. `detail` goes into the timeline.
     async fn cancel(
         &self,

@@ -18,7 +18,7 @@ use crate::http::login::browser::{Browser, SetCookies};
 use crate::http::login::json::answers::{MeBody, SessionItem, SignedInBody, StepBody};
 use crate::http::login::json::bodies::ConfirmBody;
 use crate::http::login::json::code::tokens;
-use crate::http::login::json::refusals::{BodyRefusals, PersonRefusals, not_judged, not_sent, wrong};
+use crate::http::login::json::refusals::{BodyRefusals, PersonRefusals, not_sent, wrong};
 use crate::http::login::person::{People, Person};
 use crate::http::problem::{Problem, ProblemBody, ProblemCode};
 use crate::verification::request::InvalidField;
@@ -98,7 +98,7 @@ pub async fn confirm(
                 Proved::Done(_) | Proved::Next(_) | Proved::Ended => return Err(Problem::new(ProblemCode::FlowEnded)),
                 Proved::Wrong => return Err(wrong()),
                 Proved::Limited(limited) => return Err(limited.into()),
-                Proved::NotJudged => return Err(not_judged()),
+                Proved::NotJudged => return Err(Problem::not_judged()),
             }
         }
         _ => return Err(one_of_them()),

@@ -17,7 +17,7 @@ use crate::http::extract::{OptionalJson, StrictJson};
 use crate::http::login::browser::{Browser, SetCookies};
 use crate::http::login::json::answers::{MessageBody, SignedInBody, StepBody};
 use crate::http::login::json::bodies::{IdentifierBody, MethodBody, PasskeyBody, RecoverBody, WhoBody, needed, typed};
-use crate::http::login::json::refusals::{BodyRefusals, not_judged, not_sent, wrong};
+use crate::http::login::json::refusals::{BodyRefusals, not_sent, wrong};
 use crate::http::login::person::People;
 use crate::http::problem::{Problem, ProblemBody, ProblemCode};
 
@@ -170,7 +170,7 @@ async fn proved_by(app: &App, accounts: &Accounts, browser: &Browser, proved: Pr
         Proved::Wrong => Err(wrong()),
         Proved::Ended => Err(Problem::new(ProblemCode::FlowEnded)),
         Proved::Limited(limited) => Err(limited.into()),
-        Proved::NotJudged => Err(not_judged()),
+        Proved::NotJudged => Err(Problem::not_judged()),
     }
 }
 

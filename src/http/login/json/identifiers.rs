@@ -8,7 +8,7 @@ use crate::account::identifiers::{Claimed, IdentifierProved, IdentifierRemoved};
 use crate::http::extract::{IdPath, StrictJson};
 use crate::http::login::json::answers::{IdentifierItem, IdentifierList, MessageBody};
 use crate::http::login::json::bodies::{CodeBody, IdentifierBody};
-use crate::http::login::json::refusals::{BodyRefusals, PersonRefusals, not_judged, wrong};
+use crate::http::login::json::refusals::{BodyRefusals, PersonRefusals, wrong};
 use crate::http::login::person::{People, Person};
 use crate::http::problem::{Problem, ProblemBody, ProblemCode};
 
@@ -79,7 +79,7 @@ pub async fn verify(
         IdentifierProved::Wrong => Err(wrong()),
         IdentifierProved::OfAnother => Err(Problem::new(ProblemCode::IdentifierTaken)),
         IdentifierProved::Limited(limited) => Err(limited.into()),
-        IdentifierProved::NotJudged => Err(not_judged()),
+        IdentifierProved::NotJudged => Err(Problem::not_judged()),
     }
 }
 

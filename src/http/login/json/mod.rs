@@ -23,7 +23,6 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::http::login::origin;
-use crate::http::login::to_the_end;
 
 /// The routes, and their description.
 pub fn router(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
@@ -60,6 +59,5 @@ pub fn router(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(sessions::end_others))
         .routes(routes!(sessions::logout));
     let tokens = OpenApiRouter::new().routes(routes!(tokens::refresh)).routes(routes!(tokens::introspect)).routes(routes!(tokens::jwks));
-    let all = begin.merge(signed_in).merge(tokens).layer(middleware::from_fn(to_the_end));
-    all.layer(middleware::from_fn_with_state(Arc::clone(app), origin::guard))
+    begin.merge(signed_in).merge(tokens).layer(middleware::from_fn_with_state(Arc::clone(app), origin::guard))
 }

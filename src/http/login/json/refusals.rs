@@ -113,12 +113,6 @@ pub fn not_sent(not_sent: NotSent) -> Problem {
     }
 }
 
-/// The provider that made a code does not answer.
-pub fn not_judged() -> Problem {
-    let problem = Problem::new(ProblemCode::Unavailable).detail("The provider that made the code does not answer.");
-    problem.retry_after(std::time::Duration::from_secs(2))
-}
-
 /// Wrong, expired, used, unknown: all the same.
 pub fn wrong() -> Problem {
     Problem::new(ProblemCode::WrongProof)

@@ -20,7 +20,7 @@ use crate::http::login::browser::{Browser, SetCookies};
 use crate::http::login::json::answers::{MessageBody, ProtectedBody, SignedInBody};
 use crate::http::login::json::bodies::{LoginBody, RegisterBody, VerifyBody, WhoBody, needed, typed};
 use crate::http::login::json::code::{asked, meant, signed_in};
-use crate::http::login::json::refusals::{ErrorBody, Plain, PlainRefusals, not_judged, not_sent};
+use crate::http::login::json::refusals::{ErrorBody, Plain, PlainRefusals, not_sent};
 use crate::http::login::person::{Bearer, People};
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::tutorial::{Refusal, gateway};
@@ -157,7 +157,7 @@ pub async fn verify(
         Proved::Next(step) => Ok(next(&app, &browser, *step)),
         Proved::Wrong | Proved::Ended => Ok(unauthorized("Invalid or expired OTP")),
         Proved::Limited(limited) => Err(Problem::from(limited).into()),
-        Proved::NotJudged => Err(not_judged().into()),
+        Proved::NotJudged => Err(Problem::not_judged().into()),
     }
 }
 

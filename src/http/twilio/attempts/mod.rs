@@ -38,6 +38,13 @@ pub struct Message {
     pub channel: String,
 }
 
+impl Message {
+    /// The newest one of a verification.
+    pub fn newest(verification: &Verification) -> Message {
+        Message { number: verification.sends, at: verification.queued_at, channel: verification.channel.to_string() }
+    }
+}
+
 /// Every message of a verification so far, oldest first: its timeline tells.
 pub async fn messages(app: &App, verification: &Verification) -> Result<Vec<Message>, Refusal> {
     let usual = || verification.channel.to_string();

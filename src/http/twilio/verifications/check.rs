@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::db::client::Scope;
-use crate::http::problem::{Problem, ProblemCode};
+use crate::http::problem::Problem;
 use crate::http::twilio::attempts;
 use crate::http::twilio::form::{Fields, Form};
 use crate::http::twilio::refusal::Refusal;
@@ -74,7 +74,7 @@ pub async fn check(State(app): State<Arc<App>>, within: Within, Form(form): Form
         Verdict::Judged(checked) => checked,
         Verdict::Invalid(invalid) => return Err(invalid.into()),
         Verdict::Limited(limited) => return Err(limited.into()),
-        Verdict::NotJudged => return Err(Problem::new(ProblemCode::Unavailable).into()),
+        Verdict::NotJudged => return Err(Problem::not_judged().into()),
         // By destination only what is pending is judged; checks that are used up have an answer of their own.
         Verdict::NotFound => {
             let found = find(&app, &within, &named.text()).await?;

@@ -43,17 +43,25 @@ pub fn router() -> Router<Arc<App>> {
 async fn start(State(app): State<Arc<App>>, within: Within, Form(form): Form) -> Result<Response, Refusal> {
     let caller = within.caller(Scope::Write, form::device_ip(&form)?)?;
     let request = form::start(&app, &within, &form).await?;
-    let started = app.engine.start(&caller, request, false).await?;
+    let (started, queued) = app.engine.start_shown(&caller, request).await?;
     let snapshot = match started {
         Started::Sending(snapshot) => snapshot,
         Started::Limited(limited) => return Err(limited.into()),
         Started::Invalid(invalid) => return Err(refused(&app, &within, &form, invalid)),
         Started::IdempotencyKeyReused | Started::NotFound | Started::Ended(_) => return Err(within.not_found()),
     };
-    let found = app.engine.get_for(&within.service.name, snapshot.id, PURPOSE).await?;
-    let (verification, _) = found.ok_or_else(|| within.not_found())?;
+    let verification = match queued {
+        Some(queued) => *queued,
+        None => {
+            let found = app.engine.get_for(&within.service.name, snapshot.id, PURPOSE).await?;
+            found.map(|(verification, _)| verification).ok_or_else(|| within.not_found())?
+        }
+    };
     attempts::note_sent(&app, &within, &verification)?;
-    Ok((StatusCode::CREATED, Json(view::verification(&app, &within, &verification).await?)).into_response())
+    // The message is on its way: whoever heard of a failure now would have it sent twice.
+    let messages = attempts::messages(&app, &verification).await.unwrap_or_else(|_| vec![attempts::Message::newest(&verification)]);
+    let shown = view::with_messages(&within, &verification, verification.status_at(app.engine.clock.now()), &messages);
+    Ok((StatusCode::CREATED, Json(shown)).into_response())
 }
 
 /// Twilio has codes of its own for some of the engine's refusals.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::http::twilio::attempts;
+use crate::http::twilio::attempts::{self, Message};
 use crate::http::twilio::date;
 use crate::http::twilio::refusal::Refusal;
 use crate::http::twilio::sid;
@@ -13,7 +13,11 @@ use crate::verification::model::{Status, Verification};
 /// The resource, with every message so far.
 pub async fn verification(app: &App, within: &Within, verification: &Verification) -> Result<Value, Refusal> {
     let status = verification.status_at(app.engine.clock.now());
-    let sent: Vec<_> = attempts::messages(app, verification).await?;
+    Ok(with_messages(within, verification, status, &attempts::messages(app, verification).await?))
+}
+
+/// The same, with these messages.
+pub fn with_messages(within: &Within, verification: &Verification, status: Status, sent: &[Message]) -> Value {
     let shown = sent.iter().map(|message| {
         json!({
             "time": date::iso(message.at),
@@ -23,7 +27,7 @@ pub async fn verification(app: &App, within: &Within, verification: &Verificatio
     });
     let updated = verification.ended_at.unwrap_or(verification.queued_at);
     let name = sid::of(sid::VERIFICATION, verification.id);
-    Ok(json!({
+    json!({
         "sid": name,
         "service_sid": within.service.sid,
         "account_sid": within.account.sid(),
@@ -39,7 +43,7 @@ pub async fn verification(app: &App, within: &Within, verification: &Verificatio
         "date_created": date::iso(verification.created_at),
         "date_updated": date::iso(updated),
         "url": within.url(&format!("Verifications/{name}")),
-    }))
+    })
 }
 
 /// The answer to a check.

@@ -1,11 +1,12 @@
 //! What becomes of a message: reports of the courier and receipts of providers, in every order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::fixtures::{NOW, SERVICE, resend, start, verification};
 use super::races::at_once;
 use super::{Outcome, ensure};
-use crate::verification::limit::Bucket;
+use crate::verification::limit::{Bucket, LimitName, Quota, Rule, SendRule, Take};
 use crate::verification::model::{Delivery, EventKind, Verification};
 use crate::verification::store::{Delivered, Receipt, ReceiptState, Sending, Store, StoreError, Undelivered};
 
@@ -42,6 +43,32 @@ async fn told(store: &Arc<dyn Store>, verification: &Verification, state: Receip
 
 async fn kinds(store: &Arc<dyn Store>, verification: &Verification) -> Result<Vec<EventKind>, String> {
     Ok(store.timeline(verification.id).await.map_err(text)?.into_iter().map(|event| event.kind).collect())
+}
+
+/// R06: what certainly never went out takes no place anywhere, or an outage closes a number for the day. What was perhaps sent,
+/// or sent in vain, keeps its place among the messages from all services.
+pub async fn what_never_went_out_is_given_back_everywhere(store: Arc<dyn Store>) -> Outcome {
+    let one = |number| {
+        let mut start = start(verification(number, 1));
+        let quotas = vec![Quota { count: 1, per: Duration::from_secs(600) }];
+        let rule = Rule::Windows(Arc::new(SendRule { quotas, waits: Vec::new() }));
+        start.takes = vec![Take { key: start.verification.all_services_key(), name: LimitName::DestinationAllServices, rule }];
+        start
+    };
+    let queued = async |number| match store.start(one(number)).await.map_err(text)? {
+        Sending::Queued(verification, _) => Ok(*verification),
+        other => Err(format!("start {number} was not queued: {other:?}")),
+    };
+    let never_sent = queued(1).await?;
+    let soon = store.start(one(2)).await.map_err(text)?;
+    ensure!(matches!(soon, Sending::Limited(_)), "no limit: {soon:?}");
+    reported(&store, &never_sent, Err(false)).await?;
+    let in_vain = queued(3).await?;
+    reported(&store, &in_vain, Ok("twilio")).await?;
+    told(&store, &in_vain, ReceiptState::Failed).await?;
+    let after_in_vain = store.start(one(4)).await.map_err(text)?;
+    ensure!(matches!(after_in_vain, Sending::Limited(_)), "a failed receipt gave it back: {after_in_vain:?}");
+    Ok(())
 }
 
 /// OPS-04, R07: whatever the order, the same end; each step is told once.

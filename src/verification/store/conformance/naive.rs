@@ -87,7 +87,7 @@ impl Store for NaiveStore {
         Err(StoreError::Closed)
     }
 
-    async fn answered(&self, _: IdempotencyClaim, _: Checked) -> Result<(), StoreError> {
+    async fn answered(&self, _: IdempotencyClaim, _: Option<Checked>) -> Result<(), StoreError> {
         Err(StoreError::Closed)
     }
 

@@ -268,7 +268,7 @@ async fn one_key_is_one_check(replicas: Replicas) -> Outcome {
     let waiting = count(&answers, |answer| matches!(answer, AttemptOutcome::InFlight));
     ensure!(judged == 1 && waiting == 99, "{judged} judged, {waiting} told to wait");
     let answer = Checked { id, status: Status::Pending, valid: false, attempts_left: 4 };
-    replicas[1].answered(claim(1, 1).ok_or("no claim")?, answer.clone()).await.map_err(text)?;
+    replicas[1].answered(claim(1, 1).ok_or("no claim")?, Some(answer.clone())).await.map_err(text)?;
     for store in &replicas {
         let replayed = store.attempt(keyed()).await.map_err(text)?;
         ensure!(matches!(&replayed, AttemptOutcome::Replayed(same) if *same == answer), "{replayed:?}");

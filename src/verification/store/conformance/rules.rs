@@ -317,11 +317,19 @@ pub async fn idempotency_keys_replay_and_refuse(store: Arc<dyn Store>) -> Outcom
     ensure!(matches!(counted, AttemptOutcome::Judge(_)), "{counted:?}");
     let unanswered = store.attempt(check.clone()).await.map_err(text)?;
     ensure!(matches!(unanswered, AttemptOutcome::InFlight), "{unanswered:?}");
-    let answer = Checked { id: verification.id, status: Status::Pending, valid: false, attempts_left: 4 };
-    store.answered(claim(2, 1).ok_or("no claim")?, answer.clone()).await.map_err(text)?;
+    // Nothing was answered: it may come again at once, and is counted again.
+    store.answered(claim(2, 2).ok_or("no claim")?, None).await.map_err(text)?;
+    let unanswered = store.attempt(check.clone()).await.map_err(text)?;
+    ensure!(matches!(unanswered, AttemptOutcome::InFlight), "another request freed the key: {unanswered:?}");
+    store.answered(claim(2, 1).ok_or("no claim")?, None).await.map_err(text)?;
+    let counted = store.attempt(check.clone()).await.map_err(text)?;
+    ensure!(matches!(counted, AttemptOutcome::Judge(_)), "the key is not free: {counted:?}");
+    let answer = Checked { id: verification.id, status: Status::Pending, valid: false, attempts_left: 3 };
+    store.answered(claim(2, 1).ok_or("no claim")?, Some(answer.clone())).await.map_err(text)?;
+    store.answered(claim(2, 1).ok_or("no claim")?, None).await.map_err(text)?;
     let replayed = store.attempt(check).await.map_err(text)?;
     ensure!(matches!(&replayed, AttemptOutcome::Replayed(same) if *same == answer), "{replayed:?}");
-    ensure!(row(&store, &verification).await?.attempts == 1, "a replay was counted");
+    ensure!(row(&store, &verification).await?.attempts == 2, "a replay was counted");
 
     let mut right = attempt(verification.id, NOW);
     right.idempotency = claim(3, 1);

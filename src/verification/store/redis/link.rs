@@ -17,7 +17,7 @@ use crate::clock::Timestamp;
 use crate::verification::store::StoreError;
 use crate::verification::store::ledger::database;
 use crate::verification::store::redis::packed::Packed;
-use crate::verification::store::redis::reply::Reply;
+use crate::verification::store::redis::reply::{Reply, Unreadable};
 use crate::verification::store::redis::script::{Call, MEET};
 
 /// Longest wait for a connection.
@@ -52,10 +52,14 @@ impl Connection {
     }
 }
 
-/// No connection, and none to be had.
+/// No connection, and none to be had: what was to be asked certainly was not.
 #[derive(Debug, thiserror::Error)]
-#[error("Redis cannot be reached")]
-struct Unreachable;
+enum Unreachable {
+    #[error("Redis cannot be reached")]
+    Silent,
+    #[error("Redis cannot be reached: {0}")]
+    Failed(#[source] RedisError),
+}
 
 /// What a server says of itself; "?" where it does not say.
 #[derive(Debug)]
@@ -156,11 +160,12 @@ impl Link {
             return Ok(connection);
         }
         if self.tried.load(Ordering::Acquire) != tried {
-            return Err(database(Unreachable));
+            return Err(database(Unreachable::Silent));
         }
         let connected = tokio::time::timeout(FIND_WITHIN, self.connect(now)).await;
         let number = self.tried.fetch_add(1, Ordering::AcqRel) + 1;
-        let connection = connected.map_err(|_| database(Unreachable))?.map_err(database)?;
+        let connected = connected.map_err(|_| Unreachable::Silent).and_then(|connected| connected.map_err(Unreachable::Failed));
+        let connection = connected.map_err(database)?;
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some((number, connection.clone()));
         Ok((number, connection))
     }
@@ -194,9 +199,42 @@ impl Link {
     }
 }
 
+/// Whether a script that failed so may have run, or have begun to: it was sent, and its answer is not that it was refused before.
+pub fn may_have_run(error: &StoreError) -> bool {
+    use ServerErrorKind::{Ask, BusyLoading, ClusterDown, CrossSlot, MasterDown, Moved, NoScript, ReadOnly, TryAgain};
+    let StoreError::Database(cause) = error else { return false };
+    match cause.downcast_ref::<RedisError>().map(RedisError::kind) {
+        Some(ErrorKind::Server(Ask | BusyLoading | ClusterDown | CrossSlot | MasterDown | Moved | NoScript | ReadOnly | TryAgain)) => false,
+        Some(_) => true,
+        None => cause.is::<Unreadable>(),
+    }
+}
+
 /// Broken, silent, or no longer the right one to ask.
 fn is_of_the_connection(error: &RedisError) -> bool {
     use ServerErrorKind::{Ask, ClusterDown, MasterDown, Moved, ReadOnly};
     let server = matches!(error.kind(), ErrorKind::Server(Ask | ClusterDown | MasterDown | Moved | ReadOnly));
     server || error.is_io_error() || error.is_unrecoverable_error() || error.kind() == ErrorKind::ClusterConnectionNotFound
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a script that was answered so may have queued a message whose answer never came.
+    #[test]
+    fn only_what_may_have_run_is_in_doubt() {
+        let said = |line: &str| {
+            let answer = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).and_then(Value::extract_error);
+            database(answer.expect_err("a failure"))
+        };
+        for refused in ["READONLY You can't write", "MOVED 1 127.0.0.1:1", "LOADING soon", "CLUSTERDOWN", "NOSCRIPT", "TRYAGAIN"] {
+            assert!(!may_have_run(&said(refused)), "{refused}");
+        }
+        assert!(!may_have_run(&database(Unreachable::Silent)) && !may_have_run(&StoreError::Overloaded));
+        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        assert!(!may_have_run(&database(Unreachable::Failed(RedisError::from(std::io::Error::from(broken.kind()))))));
+        assert!(may_have_run(&database(RedisError::from(broken))) && may_have_run(&database(Unreadable("half of it"))));
+        assert!(may_have_run(&said("ERR in the middle of the script")));
+    }
 }

@@ -41,7 +41,7 @@ use crate::verification::store::{
 };
 
 use durable::{Durable, DurableLog};
-use link::Link;
+use link::{Link, may_have_run};
 use packed::Packed;
 pub use peer::{PeerConfig, PeerError};
 use reply::{Reply, unreadable};
@@ -95,6 +95,13 @@ impl RedisStore {
             self.durable.bring(&self.link, now).await?;
         }
         Err(StoreError::Overloaded)
+    }
+
+    /// Nobody knows whether what failed so has queued something; what certainly did not run has not.
+    fn doubt(&self, error: &StoreError) {
+        if may_have_run(error) {
+            self.name.give_up();
+        }
     }
 
     fn happened(&self, row: &Verification, kind: EventKind, origin: Origin, detail: Option<String>, at: Timestamp) {
@@ -184,7 +191,7 @@ impl Store for RedisStore {
         let arguments = rows::add_row(claimed(idempotency.as_ref()), &verification)?;
         let arguments = arguments.add(id_text(name)).number(self.kept_ms()).flag(rearm).number(least);
         let arguments = add_takes(add_windows(add_origin(arguments, &origin), &sends), &takes);
-        let answer = self.run(&script::START, now, arguments).await.inspect_err(|_| self.name.give_up())?;
+        let answer = self.run(&script::START, now, arguments).await.inspect_err(|error| self.doubt(error))?;
         self.sent(name, answer, &takes, origin, now)
     }
 
@@ -201,7 +208,7 @@ impl Store for RedisStore {
             .number(resend.pepper_id.into())
             .number(resend.expires_at.0);
         let arguments = add_takes(add_windows(add_origin(arguments, &resend.origin), &resend.sends), &resend.takes);
-        let answer = self.run(&script::RESEND, now, arguments).await.inspect_err(|_| self.name.give_up())?;
+        let answer = self.run(&script::RESEND, now, arguments).await.inspect_err(|error| self.doubt(error))?;
         self.sent(name, answer, &resend.takes, resend.origin, now)
     }
 
@@ -252,9 +259,10 @@ impl Store for RedisStore {
         Ok(true)
     }
 
-    async fn answered(&self, claim: IdempotencyClaim, answer: Checked) -> Result<(), StoreError> {
+    async fn answered(&self, claim: IdempotencyClaim, answer: Option<Checked>) -> Result<(), StoreError> {
         // No rule of this transition asks for the time.
-        self.run(&script::ANSWERED, self.latest(), claimed(Some(&claim)).add(to_json(&answer)?)).await.map(drop)
+        let answer = answer.as_ref().map(to_json).transpose()?;
+        self.run(&script::ANSWERED, self.latest(), claimed(Some(&claim)).maybe(answer)).await.map(drop)
     }
 
     async fn cancel(
@@ -385,7 +393,7 @@ impl Store for RedisStore {
                 let (_, mut reply) = match self.run(&script::ADOPT, now, arguments).await {
                     // What was taken over is ours; whether this was as well nobody knows.
                     Err(error) => {
-                        self.name.give_up();
+                        self.doubt(&error);
                         return if adopted.is_empty() { Err(error) } else { Ok(adopted) };
                     }
                     ran => ran?,

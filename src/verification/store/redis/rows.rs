@@ -56,6 +56,7 @@ pub fn add_row(arguments: Packed, row: &Verification) -> Result<Packed, StoreErr
         .number(row.created_at.0)
         .key(&row.failures_key)
         .key(&row.sends_key())
+        .key(&row.all_services_key())
         .key(&pending_key(&row.service, &row.purpose, &destination))
         .key(&index_key(&row.service, &destination))
         .maybe(holder)
@@ -80,8 +81,8 @@ pub fn row(mut reply: Reply) -> Result<Verification, StoreError> {
     let (service, purpose) = (fixed.needed()?.into(), fixed.needed()?.into());
     let (subject, code_by) = (fixed.text()?.map(Into::into), fixed.named(CodeBy::parse)?);
     let (max_attempts, created_at, failures_key) = (fixed.number()?, Timestamp(fixed.number()?), fixed.key()?);
-    // Four names of keys.
-    fixed.skip(4);
+    // Five names of keys.
+    fixed.skip(5);
     let (canonical, country, locale) = (fixed.needed()?, fixed.text()?, fixed.needed()?.into());
     Ok(Verification {
         id,

@@ -59,11 +59,12 @@ impl Batch {
         let mut reference_keys = BTreeSet::new();
         let since = needs.pending.values().map(|(since, _)| *since).min();
         // In the order of their ids, which is the order of time.
-        for (id, With { failures, sends }) in &needs.verifications {
+        for (id, With { failures, sends, all_services }) in &needs.verifications {
             let held = rows.verifications.entry(*id).or_insert_with(|| Held::stored(None));
             let Some(Owned { verification, .. }) = &held.row else { continue };
             needs.buckets.extend(failures.then_some(verification.failures_key));
             needs.buckets.extend(sends.then(|| verification.sends_key()));
+            needs.buckets.extend(all_services.then(|| verification.all_services_key()));
             if verification.status == Status::Pending && since.is_some_and(|since| verification.expires_at > since) {
                 pending.enter(verification);
             }

@@ -107,8 +107,8 @@ impl Store for SqlStore {
         self.writer.run(Needs::approve(&approve), move |ledger| ledger.approve(approve.clone())).await
     }
 
-    async fn answered(&self, claim: IdempotencyClaim, answer: Checked) -> Result<(), StoreError> {
-        self.writer.run(Needs::answered(claim), move |ledger| ledger.answered(claim, &answer)).await
+    async fn answered(&self, claim: IdempotencyClaim, answer: Option<Checked>) -> Result<(), StoreError> {
+        self.writer.run(Needs::answered(claim), move |ledger| ledger.answered(claim, answer.as_ref())).await
     }
 
     async fn cancel(

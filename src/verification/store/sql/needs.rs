@@ -16,16 +16,20 @@ pub struct With {
     pub failures: bool,
     /// That of messages.
     pub sends: bool,
+    /// That of messages from all services.
+    pub all_services: bool,
 }
 
-const FAILURES: With = With { failures: true, sends: false };
-const SENDS: With = With { failures: false, sends: true };
-const ALONE: With = With { failures: false, sends: false };
+const ALONE: With = With { failures: false, sends: false, all_services: false };
+const FAILURES: With = With { failures: true, ..ALONE };
+const SENDS: With = With { sends: true, ..ALONE };
+const ALL_SENDS: With = With { all_services: true, ..SENDS };
 
 impl With {
     fn join(&mut self, other: With) {
         self.failures |= other.failures;
         self.sends |= other.sends;
+        self.all_services |= other.all_services;
     }
 }
 
@@ -96,7 +100,9 @@ impl Needs {
     pub fn delivered(delivered: &[Delivered]) -> Needs {
         let mut needs = Needs::default();
         for Delivered { id, result, .. } in delivered {
-            needs = needs.verification(*id, SENDS);
+            // What certainly never went out is given back everywhere.
+            let certain = result.as_ref().is_err_and(|undelivered| !undelivered.perhaps_sent);
+            needs = needs.verification(*id, if certain { ALL_SENDS } else { SENDS });
             if let Ok((_, reference)) = result {
                 needs.references.entry(*id).or_default().insert(reference.clone());
             }

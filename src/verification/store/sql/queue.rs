@@ -1,6 +1,6 @@
 //! Whose messages are whose: a replica that no longer says that it lives loses what it had queued to whoever asks first.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -30,19 +30,25 @@ struct Claimed<'r> {
 
 /// Says until when a replica lives. One whose row is gone was taken for dead, or was never heard: it gets a new name.
 pub async fn heartbeat(connections: &Connections, name: &Name, until: Timestamp) -> Result<Heartbeat, Failure> {
-    let values = [until.0.into(), name.get().to_string().into()];
-    if connections.execute("UPDATE replica SET lives_until = ? WHERE id = ?".to_owned(), values).await? > 0 {
+    if renew(connections, name.get(), until).await? {
         return Ok(Heartbeat::Kept);
     }
     let new = name.following();
-    // Should an earlier try have come through without an answer, the row is there and nobody else's.
     let insert = "INSERT INTO replica (id, lives_until) VALUES (?, ?)".to_owned();
-    match connections.execute(insert, [new.to_string().into(), until.0.into()]).await {
-        Ok(_) | Err(Failure::Again(_)) => {}
-        Err(failure) => return Err(failure),
+    if let Err(failure) = connections.execute(insert, [new.to_string().into(), until.0.into()]).await {
+        // Should an earlier try have come through without an answer, the row is there and nobody else's, and is an old one.
+        if !matches!(failure, Failure::Again(_)) || !renew(connections, new, until).await? {
+            return Err(failure);
+        }
     }
     name.set(new);
     Ok(Heartbeat::Renamed(new))
+}
+
+/// Whether the store knows that name. If so, it lives until then.
+async fn renew(connections: &Connections, name: Uuid, until: Timestamp) -> Result<bool, Failure> {
+    let values = [until.0.into(), name.to_string().into()];
+    Ok(connections.execute("UPDATE replica SET lives_until = ? WHERE id = ?".to_owned(), values).await? > 0)
 }
 
 /// Takes over what is queued by replicas that no longer live at that time. What was taken before something failed is ours, and
@@ -103,7 +109,8 @@ async fn claim(connections: &Connections, name: Uuid, now: Timestamp, orphans: &
             alive.insert(replica.clone());
         }
     }
-    let orphans: HashMap<_, _> = orphans.iter().filter(|(_, replica)| !alive.contains(replica)).cloned().collect();
+    // Rows are locked in the order of their keys, here as in every batch.
+    let orphans: BTreeMap<_, _> = orphans.iter().filter(|(_, replica)| !alive.contains(replica)).cloned().collect();
     let ids = VERIFICATION.keyed(orphans.keys().cloned());
     let mut claimed = Vec::new();
     for row in change.rows(change.dialect.lock(&VERIFICATION), [json(&ids)?.into()]).await? {

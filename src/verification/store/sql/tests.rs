@@ -8,7 +8,8 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use super::SqlStore;
+use super::connection::Connections;
+use super::{SqlStore, queue, records};
 use crate::audit::AuditLog;
 use crate::db::database::Database;
 use crate::db::database::testing::{OwnDatabase, connect};
@@ -17,7 +18,8 @@ use crate::verification::model::{EventKind, Status};
 use crate::verification::store::conformance::fixtures::{NOW, SERVICE, approve, attempt, start, verification};
 use crate::verification::store::conformance::replicas::run_shared;
 use crate::verification::store::conformance::run_all;
-use crate::verification::store::{AttemptOutcome, Store};
+use crate::verification::store::name::Name;
+use crate::verification::store::{AttemptOutcome, Heartbeat, Store};
 
 async fn store(own: &OwnDatabase, replica: u128) -> Arc<dyn Store> {
     Arc::new(SqlStore::new(Database::own(own).await, Uuid::from_u128(replica), Arc::new(AuditLog)))
@@ -157,6 +159,22 @@ const SHARED: u32 = 1000;
 fn shared() -> Take {
     let rule = Rule::Rate(Quota { count: SHARED, per: Duration::from_secs(1_000_000_000) });
     Take { key: [7; 16], name: LimitName::Service, rule }
+}
+
+/// A name whose row was made by a beat that was never answered lives as long as the next one says, and not as the first one said.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_beat_that_was_not_answered_is_repeated() {
+    let own = OwnDatabase::new().await;
+    let connections = Connections::new(Database::own(&own).await);
+    let until = |seconds| NOW + Duration::from_secs(seconds);
+    for seconds in [10, 20] {
+        // As if the one before had not been answered: the name is the first one still.
+        let heard = queue::heartbeat(&connections, &Name::new(Uuid::from_u128(1)), until(seconds)).await;
+        assert!(matches!(heard, Ok(Heartbeat::Renamed(_))), "{heard:?}");
+    }
+    let rows = connections.rows("SELECT lives_until FROM replica".to_owned(), []).await.expect("rows");
+    let lives: Vec<_> = rows.iter().map(|row| records::time(row, "lives_until").expect("a time")).collect();
+    assert_eq!(lives, [until(20)]);
 }
 
 /// A value that the database does not take fails its own transition, and not those beside it in the batch.

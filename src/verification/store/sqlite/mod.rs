@@ -127,8 +127,8 @@ impl Store for SqliteStore {
         self.run(|ledger| ledger.approve(approve)).await
     }
 
-    async fn answered(&self, claim: IdempotencyClaim, answer: Checked) -> Result<(), StoreError> {
-        self.run(move |ledger| ledger.answered(claim, &answer)).await
+    async fn answered(&self, claim: IdempotencyClaim, answer: Option<Checked>) -> Result<(), StoreError> {
+        self.run(move |ledger| ledger.answered(claim, answer.as_ref())).await
     }
 
     async fn cancel(

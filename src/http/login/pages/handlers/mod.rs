@@ -36,7 +36,6 @@ use axum::routing::{get, post};
 use crate::app::App;
 use crate::http::login::pages::brand::Brand;
 use crate::http::login::pages::texts::Catalogue;
-use crate::http::login::to_the_end;
 
 /// What every page needs.
 pub struct LoginPages {
@@ -63,7 +62,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/reset/resend", get(reset::back).post(reset::resend))
         .route("/profile", get(profile::show))
         .route("/logout", get(profile::ask_to_leave).post(profile::leave));
-    let pages = entry.merge(security()).layer(middleware::from_fn(to_the_end)).layer(middleware::map_response(say_where_from));
+    let pages = entry.merge(security()).layer(middleware::map_response(say_where_from));
     pages.merge(sheet::router())
 }
 

@@ -25,6 +25,7 @@ else
     row.delivery = 'failed'
     if outcome == 'failed' then
         give_back(row.window, row.queued)
+        give_back(row.everywhere, row.queued)
     end
     kind = 'verification.delivery_failed'
 end

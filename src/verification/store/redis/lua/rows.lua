@@ -9,14 +9,15 @@ local function row_of(id, state, fixed, secret)
     end
     local status, revision, generation, sends, attempts, channel, pepper, queued, expires, ended, delivery, provider, reference, held,
         replica = cmsgpack.unpack(state)
-    local service, purpose, subject, code_by, max_attempts, created, failures, window, pending, index, holder = cmsgpack.unpack(fixed)
+    local service, purpose, subject, code_by, max_attempts, created, failures, window, everywhere, pending, index, holder =
+        cmsgpack.unpack(fixed)
     -- All at once: a table that grows is slow.
     return {
         id = id, state = state, fixed = fixed, secret = secret, status = status, revision = revision, generation = generation,
         sends = sends, attempts = attempts, channel = channel, pepper = pepper, queued = queued, expires = expires, ended = ended,
         delivery = delivery, provider = provider, reference = reference, held = held, replica = replica, service = service,
         purpose = purpose, subject = subject, code_by = code_by, max_attempts = max_attempts, created = created, failures = failures,
-        window = window, pending = pending, index = index, holder = holder,
+        window = window, everywhere = everywhere, pending = pending, index = index, holder = holder,
     }
 end
 
