@@ -101,6 +101,18 @@ impl Engine {
     /// Sends a code to a destination. With `wait`, answers once it is known what became of the message, or after
     /// [`Engine::wait_max`]; otherwise at once.
     pub async fn start(&self, caller: &Caller, request: StartRequest, wait: bool) -> Result<Started, StoreError> {
+        self.start_showing(caller, request, wait, |_| ()).await
+    }
+
+    /// The same; `seen` is shown the verification as it was written, where it was. To read it again would take another turn of the
+    /// store.
+    pub async fn start_showing(
+        &self,
+        caller: &Caller,
+        request: StartRequest,
+        wait: bool,
+        seen: impl FnOnce(&Verification) + Send,
+    ) -> Result<Started, StoreError> {
         let policy = self.policies.current(&caller.service).await?;
         let policy = match policy.worded(request.extras.brand.as_deref(), request.extras.app_hash.as_deref()) {
             Ok(policy) => policy,
@@ -117,6 +129,9 @@ impl Engine {
             Ok((start, code)) => {
                 let id = start.verification.id;
                 let sending = if supersedes { self.start_newest(caller, start).await? } else { self.store.start(start).await? };
+                if let Sending::Queued(verification, _) = &sending {
+                    seen(verification);
+                }
                 self.sending(sending, id, code, wording, &policy, wait).await
             }
         }
@@ -150,16 +165,23 @@ impl Engine {
 
     /// Judges a code: count first, compare in constant time, then approve exactly once.
     pub async fn check(&self, caller: &Caller, which: Which, code: &Code) -> Result<Verdict, StoreError> {
-        self.check_counting(caller, which, code).await.map(|(verdict, _)| verdict)
+        self.check_showing(caller, which, code, |_, _| ()).await
     }
 
-    /// The same, and whether this very check was counted: the last one that is looks like those after it, which are not.
-    pub async fn check_counting(&self, caller: &Caller, which: Which, code: &Code) -> Result<(Verdict, bool), StoreError> {
+    /// The same; `seen` is shown the verification, where there is one, and whether this very check was counted: the last one that is
+    /// looks like those after it, which are not.
+    pub async fn check_showing(
+        &self,
+        caller: &Caller,
+        which: Which,
+        code: &Code,
+        seen: impl FnOnce(&Verification, bool) + Send,
+    ) -> Result<Verdict, StoreError> {
         let policy = self.policies.current(&caller.service).await?;
         let now = self.clock.now();
         let target = match self.target(&policy, which) {
             Ok(target) => target,
-            Err(invalid) => return Ok((Verdict::Invalid(invalid), false)),
+            Err(invalid) => return Ok(Verdict::Invalid(invalid)),
         };
         let idempotency = self.claim(caller, "check", |digest| {
             match &target {
@@ -185,7 +207,11 @@ impl Engine {
             now,
         };
         let outcome = self.store.attempt(attempt).await?;
-        let counted = matches!(outcome, AttemptOutcome::Judge(_));
+        match &outcome {
+            AttemptOutcome::Judge(verification) => seen(verification, true),
+            AttemptOutcome::Ended(verification) => seen(verification, false),
+            _ => {}
+        }
         let verdict = match outcome {
             AttemptOutcome::Judge(verification) => match self.judge(caller, *verification, code, idempotency, now).await? {
                 Some(checked) => Verdict::Judged(checked),
@@ -206,7 +232,7 @@ impl Engine {
             AttemptOutcome::KeyReused => Verdict::IdempotencyKeyReused,
         };
         self.metrics.checked(self.policies.label(&caller.service), &verdict);
-        Ok((verdict, counted))
+        Ok(verdict)
     }
 
     /// Judges what somebody typed, where that need not be a code. What can be none matches nothing and is not counted, and its

@@ -26,7 +26,7 @@ use crate::http::twilio::sid;
 use crate::http::twilio::within::Within;
 use crate::verification::engine::Started;
 use crate::verification::model::{Status, Verification};
-use crate::verification::request::InvalidField;
+use crate::verification::request::{InvalidField, InvalidKind};
 use crate::verification::vouch::Vouched;
 
 /// What the codes of this face are good for: no other face's are checked here, and these nowhere else (OTP-05).
@@ -43,15 +43,14 @@ pub fn router() -> Router<Arc<App>> {
 async fn start(State(app): State<Arc<App>>, within: Within, Form(form): Form) -> Result<Response, Refusal> {
     let caller = within.caller(Scope::Write, form::device_ip(&form)?)?;
     let request = form::start(&app, &within, &form).await?;
-    let started = app.engine.start(&caller, request, false).await?;
-    let snapshot = match started {
-        Started::Sending(snapshot) => snapshot,
-        Started::Limited(limited) => return Err(limited.into()),
-        Started::Invalid(invalid) => return Err(refused(&app, &within, &form, invalid)),
-        Started::IdempotencyKeyReused | Started::NotFound | Started::Ended(_) => return Err(within.not_found()),
+    let mut written = None;
+    let started = app.engine.start_showing(&caller, request, false, |verification| written = Some(verification.clone())).await?;
+    let verification = match (started, written) {
+        (Started::Sending(_), Some(verification)) => verification,
+        (Started::Limited(limited), _) => return Err(limited.into()),
+        (Started::Invalid(invalid), _) => return Err(refused(&app, &within, &form, invalid)),
+        (Started::Sending(_) | Started::IdempotencyKeyReused | Started::NotFound | Started::Ended(_), _) => return Err(within.not_found()),
     };
-    let found = app.engine.get_for(&within.service.name, snapshot.id, PURPOSE).await?;
-    let (verification, _) = found.ok_or_else(|| within.not_found())?;
     attempts::note_sent(&app, &within, &verification)?;
     Ok((StatusCode::CREATED, Json(view::verification(&app, &within, &verification).await?)).into_response())
 }
@@ -69,6 +68,11 @@ fn refused(app: &App, within: &Within, form: &Fields, invalid: InvalidField) -> 
                 Refusal::new(StatusCode::FORBIDDEN, 60605, "The destination country is not one that this service sends to")
             }
             _ => invalid.into(),
+        },
+        "channel" if invalid.kind == InvalidKind::NotServed => match form.text("To") {
+            // Addresses have that channel only, whatever it was called.
+            Some(to) if to.contains('@') => Refusal::new(StatusCode::BAD_REQUEST, 60217, "The email channel is not configured"),
+            _ => Refusal::new(StatusCode::FORBIDDEN, 60223, "Delivery channel disabled: nobody carries it to this destination"),
         },
         _ => invalid.into(),
     }
