@@ -1,5 +1,6 @@
 """The things we measure: how each is installed and started, and which wire format it speaks."""
 
+import base64
 import functools
 import json
 import shutil
@@ -21,6 +22,8 @@ class Running:
 
     port: int
     key: str = ""
+    # The service that the key is for, where paths name it.
+    service: str = ""
 
 
 @functools.cache
@@ -70,6 +73,8 @@ class Countersign:
     """This project's server, as `countersign.toml` says."""
 
     name, wire = "countersign", "countersign"
+    # Of the client that is made for the load.
+    options = ()
 
     def install(self):
         build(ROOT)
@@ -86,12 +91,26 @@ class Countersign:
         config.write_text(template.replace("@DATA_DIR@", str(data)).replace("@ADMIN_PORT@", str(admin_port)) + provider)
         environment = {"PORT": str(port)}
         created = command(
-            [str(program), "client", "create", "--json", "--config", str(config)], processes.directory, environment,
+            [str(program), "client", "create", "--json", *self.options, "--config", str(config)], processes.directory, environment,
         )
         processes.start(
             [program, "serve", "--config", config], answers_at(f"http://127.0.0.1:{port}/readyz"), environment,
         )
-        return Running(port, json.loads(created)["key"])
+        return self.running(port, json.loads(created))
+
+    def running(self, port, client):
+        return Running(port, client["key"])
+
+
+class CountersignTwilio(Countersign):
+    """The same server, asked as Twilio's SDKs ask."""
+
+    name, wire = "countersign-twilio", "twilio"
+    options = ("--twilio",)
+
+    def running(self, port, client):
+        pair = f"{client['account_sid']}:{client['auth_token']}"
+        return Running(port, base64.b64encode(pair.encode()).decode(), client["service_sid"])
 
 
 class ExpressRedis:
@@ -144,5 +163,5 @@ class BetterAuth:
         return Running(port)
 
 
-TARGETS = [Ceiling(), Countersign(), ExpressRedis(), BetterAuth()]
+TARGETS = [Ceiling(), Countersign(), CountersignTwilio(), ExpressRedis(), BetterAuth()]
 PEERS = [ExpressRedis.name, BetterAuth.name]
