@@ -21,6 +21,8 @@ def begin(wire, running, scenario, seconds, servers=(), prepare=0, offset=None, 
         "--port", running.port, "--seconds", seconds, "--warm-up", WARM_UP, "--prepare", prepare,
         "--offset", OFFSETS[scenario] if offset is None else offset, "--code", CODE, "--connections", connections,
     ]
+    if running.service:
+        arguments += ["--service", running.service]
     if servers:
         arguments += ["--server", ",".join(map(str, servers))]
     # The key goes by the environment: arguments can be read by everybody on the machine.

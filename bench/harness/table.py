@@ -2,7 +2,7 @@
 
 from statistics import median
 
-from .targets import PEERS
+from .targets import PEERS, CountersignTwilio
 
 SCENARIOS = ["start", "check-wrong", "pairs"]
 FIGURES = ["rps", "p50_ms", "p99_ms", "p999_ms", "server_cpu_us", "generator_busy"]
@@ -14,6 +14,7 @@ MOST_ERRORS = 0.001
 MOST_DISTURBANCE = 0.15
 
 START_SHARE, CHECK_SHARE, P99_MS, PEER_FACTOR, IDLE_MEBIBYTES = 0.30, 0.35, 10, 5, 30
+TWILIO_SHARE = 0.85
 
 
 def summarize(runs):
@@ -100,6 +101,9 @@ def goals(summaries):
     for scenario in SCENARIOS:
         slowest = ours["scenarios"][scenario]["p99_ms"]
         yield f"{scenario}: p99 {rounded(slowest)} ms (goal ≤ {P99_MS} ms): {verdict(slowest <= P99_MS)}"
+    if twilio := summaries.get(CountersignTwilio.name):
+        share = rate(twilio, "pairs") / rate(ours, "pairs")
+        yield f"pairs over Twilio's API: {share:.1%} of those over the native one (goal ≥ {TWILIO_SHARE:.0%}): {verdict(share >= TWILIO_SHARE)}"
     for peer in PEERS:
         if peer not in summaries:
             yield f"{peer} not measured: no factor over it"

@@ -1,5 +1,6 @@
 """The things we measure: how each is installed and started, and which wire format it speaks."""
 
+import base64
 import functools
 import json
 import os
@@ -22,6 +23,8 @@ class Running:
 
     port: int
     key: str = ""
+    # The service that the key is for, where paths name it.
+    service: str = ""
 
 
 @functools.cache
@@ -96,6 +99,8 @@ class Countersign:
     """This project's server, as `countersign.toml` says."""
 
     name, wire = "countersign", "countersign"
+    # Of the client that is made for the load.
+    options = ()
 
     def install(self):
         build(ROOT)
@@ -115,9 +120,23 @@ class Countersign:
 
     def start(self, processes, provider=""):
         site = self.site(processes, provider)
-        created = site.run("client", "create", "--json")
+        created = site.run("client", "create", "--json", *self.options)
         site.serve(processes)
-        return Running(site.port, json.loads(created)["key"])
+        return self.running(site.port, json.loads(created))
+
+    def running(self, port, client):
+        return Running(port, client["key"])
+
+
+class CountersignTwilio(Countersign):
+    """The same server, asked as Twilio's SDKs ask."""
+
+    name, wire = "countersign-twilio", "twilio"
+    options = ("--twilio",)
+
+    def running(self, port, client):
+        pair = f"{client['account_sid']}:{client['auth_token']}"
+        return Running(port, base64.b64encode(pair.encode()).decode(), client["service_sid"])
 
 
 class ExpressRedis:
@@ -170,5 +189,5 @@ class BetterAuth:
         return Running(port)
 
 
-TARGETS = [Ceiling(), Countersign(), ExpressRedis(), BetterAuth()]
+TARGETS = [Ceiling(), Countersign(), CountersignTwilio(), ExpressRedis(), BetterAuth()]
 PEERS = [ExpressRedis.name, BetterAuth.name]

@@ -175,16 +175,23 @@ impl Engine {
 
     /// Judges a code: count first, compare in constant time, then approve exactly once.
     pub async fn check(&self, caller: &Caller, which: Which, code: &Code) -> Result<Verdict, StoreError> {
-        self.check_counting(caller, which, code).await.map(|(verdict, _)| verdict)
+        self.check_showing(caller, which, code, |_, _| ()).await
     }
 
-    /// The same, and whether this very check was counted: the last one that is looks like those after it, which are not.
-    pub async fn check_counting(&self, caller: &Caller, which: Which, code: &Code) -> Result<(Verdict, bool), StoreError> {
+    /// The same; `seen` is shown the verification, where there is one, and whether this very check was counted: the last one that is
+    /// looks like those after it, which are not.
+    pub async fn check_showing(
+        &self,
+        caller: &Caller,
+        which: Which,
+        code: &Code,
+        seen: impl FnOnce(&Verification, bool) + Send,
+    ) -> Result<Verdict, StoreError> {
         let policy = self.policies.current(&caller.service).await?;
         let now = self.clock.now();
         let target = match self.target(&policy, which) {
             Ok(target) => target,
-            Err(invalid) => return Ok((Verdict::Invalid(invalid), false)),
+            Err(invalid) => return Ok(Verdict::Invalid(invalid)),
         };
         let idempotency = self.claim(caller, "check", |digest| {
             match &target {
@@ -210,7 +217,11 @@ impl Engine {
             now,
         };
         let outcome = self.store.attempt(attempt).await?;
-        let counted = matches!(outcome, AttemptOutcome::Judge(_));
+        match &outcome {
+            AttemptOutcome::Judge(verification) => seen(verification, true),
+            AttemptOutcome::Ended(verification) => seen(verification, false),
+            _ => {}
+        }
         let verdict = match outcome {
             AttemptOutcome::Judge(verification) => {
                 let judged = self.judge(caller, *verification, code, idempotency, now).await;
@@ -235,7 +246,7 @@ impl Engine {
             AttemptOutcome::KeyReused => Verdict::IdempotencyKeyReused,
         };
         self.metrics.checked(self.policies.label(&caller.service), &verdict);
-        Ok((verdict, counted))
+        Ok(verdict)
     }
 
     /// Judges what somebody typed, where that need not be a code. What can be none matches nothing and is not counted, and its

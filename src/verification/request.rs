@@ -187,15 +187,16 @@ pub fn subject(input: Option<String>) -> Result<Option<Arc<str>>, InvalidField> 
     }
 }
 
-/// At most 20 pairs; names of 1 to 40 plain characters, values of at most 200.
+/// At most 20 pairs; names of 1 to 40 plain characters, values of at most 200. Not every database takes a NUL.
 pub fn metadata(input: Metadata) -> Result<Metadata, InvalidField> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    let good =
-        |(name, value): (&String, &String)| (1..=40).contains(&name.len()) && name.bytes().all(plain) && value.chars().count() <= 200;
+    let good = |(name, value): (&String, &String)| {
+        (1..=40).contains(&name.len()) && name.bytes().all(plain) && value.chars().count() <= 200 && !value.contains('\0')
+    };
     if input.len() <= 20 && input.iter().all(good) {
         Ok(input)
     } else {
-        let rule = "must have at most 20 pairs, names of 1 to 40 of A-Z, a-z, 0-9, '.', '_' and '-', values of at most 200 characters";
+        let rule = "must have at most 20 pairs, names of 1 to 40 of A-Z, a-z, 0-9, '.', '_' and '-', values of at most 200 characters and without NUL";
         Err(InvalidField::new("metadata", rule))
     }
 }

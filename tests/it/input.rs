@@ -135,6 +135,7 @@ async fn duplicate_and_unknown_fields_are_refused_by_name() {
         r#"{"a":["hunter2"]}"#,
         r#"{"a":{"b":"hunter2"}}"#,
         r#"{"no spaces":"x"}"#,
+        r#"{"a":"hunter2\u0000"}"#,
         "[]",
     ];
     for metadata in metadata {

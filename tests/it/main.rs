@@ -10,6 +10,7 @@
 //! - [`upstream`]: a provider's API on loopback
 //! - [`stand_in`]: providers, as `countersign dev-provider` plays them
 //! - [`twilio`]: somebody who calls as Twilio's SDKs do
+//! - [`door`]: each way to a code, as those use it whose way it is
 //! - [`tab`]: a browser's tab that sends the forms that it reads
 //! - [`wire`] and [`raw`]: HTTP as it should be spoken, and bytes as an attacker sends them
 //! - [`sample`]: a provider, or a message, without a server around it
@@ -68,6 +69,7 @@
 mod actors;
 mod app;
 mod binary;
+mod door;
 mod own_database;
 mod people;
 mod raw;

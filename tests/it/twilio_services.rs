@@ -271,6 +271,30 @@ async fn pages_are_followed_to_their_end() {
     }
 }
 
+/// INP-01: a NUL, which not every database takes, is the caller's mistake wherever it stands.
+#[tokio::test]
+async fn a_nul_is_nobodys_name() {
+    let app = TestApp::new().await;
+    let sdk = Sdk::new(&app).await;
+    let service = sdk.service(&[("FriendlyName", "Acme")]).await;
+    let to = number(1);
+    for query in ["Country=%00", "Channel=sms%00", "ChannelData.To=%00", "PageToken=%00"] {
+        sdk.get(&format!("/v2/Attempts?{query}")).await.refused(400, 60200);
+    }
+    for (path, form) in [
+        ("Verifications", vec![("To", to.as_str()), ("Channel", "sms"), ("Tags", "{\"a\":\"\\u0000\"}")]),
+        ("Verifications", vec![("To", &to), ("Channel", "sms"), ("TemplateSid", "\0")]),
+        ("RateLimits", vec![("UniqueName", "a\0")]),
+        ("Webhooks", vec![("FriendlyName", "a\0"), ("EventTypes", "*"), ("WebhookUrl", "https://example.com/")]),
+    ] {
+        sdk.post(&format!("{service}/{path}"), &form).await.refused(400, 60200);
+    }
+    for path in ["Entities/a%00", "Entities/a%00/Factors", "MessagingConfigurations/%00", "Verifications/%00", "RateLimits/%00"] {
+        sdk.get(&format!("{service}/{path}")).await.refused(404, 20404);
+    }
+    assert_eq!(app.messages_in_the_end().await, 0);
+}
+
 fn base64_of(sdk: &Sdk) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(format!("{}:{}", sdk.account_sid, sdk.auth_token))

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::actors::{number, wrong};
 use crate::app::TestApp;
+use crate::stand_in::StandIn;
 use crate::twilio::{Sdk, code_of, text};
 
 struct Story {
@@ -259,6 +260,23 @@ async fn what_cannot_be_honoured_is_refused() {
         story.sdk.post(&check, &form).await.refused(status, code);
     }
     assert_eq!(story.app.messages_in_the_end().await, 0);
+}
+
+/// A channel that no provider serves has codes of its own; nothing is sent another way in its place.
+#[tokio::test]
+async fn channels_that_nobody_serves_are_told_apart() {
+    let provider = StandIn::new().await;
+    // Calls and texts, no WhatsApp and no mail.
+    let app = TestApp::with(&provider.section("twilio").replace("whatsapp_from = \"+15005550006\"\n", "")).await;
+    let sdk = Sdk::new(&app).await;
+    let service = sdk.service(&[("FriendlyName", "Acme")]).await;
+    let start = async |to: &str, channel: &str| sdk.post(&format!("{service}/Verifications"), &[("To", to), ("Channel", channel)]).await;
+    for channel in ["email", "auto"] {
+        start("ann@example.com", channel).await.refused(400, 60217);
+    }
+    start(&number(1), "whatsapp").await.refused(403, 60223);
+    start(&number(1), "sms").await.expect(201);
+    provider.messages_to(&number(1), 1).await;
 }
 
 #[tokio::test]

@@ -1,15 +1,15 @@
 // An authenticator app, its challenges, webhooks and texts by Twilio's own SDK for Node: `node factors.mjs PACKAGE`. Only the base
-// URLs are other ones. run.js says in the environment where the server is (SERVER by Prism or not, INBOX itself) and who calls.
+// URLs are other ones. run.js says in the environment where the server is (SERVER and API by Prism or not) and who calls.
 
 import assert from "node:assert/strict";
 import crypto from "node:crypto";
 import http from "node:http";
 
-const { SERVER, INBOX, ACCOUNT_SID, AUTH_TOKEN, FIRST_NUMBER } = process.env;
+const { SERVER, API = SERVER, ACCOUNT_SID, AUTH_TOKEN, FIRST_NUMBER } = process.env;
 const { default: twilio } = await import(process.argv[2]);
 const client = twilio(ACCOUNT_SID, AUTH_TOKEN);
 client.verify.baseUrl = SERVER;
-client.api.baseUrl = INBOX;
+client.api.baseUrl = API;
 const to = `+49151${FIRST_NUMBER}`;
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";

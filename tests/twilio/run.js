@@ -1,10 +1,10 @@
 // Starts the server and lets Twilio's own SDKs walk through it, unmodified but for their base URL: three majors for Node, one for
-// Python. Then the newest once more through Prism, a proxy that holds each answer against Twilio's own definition.
+// Python. Then the newest once more through Prism, a proxy that holds each answer against Twilio's own definitions.
 //   node run.js PYTHON     a Python that has what requirements.txt lists
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -16,7 +16,7 @@ const HERE = path.dirname(fileURLToPath(import.meta.url));
 const ROOT = path.resolve(HERE, "../..");
 const BINARY = path.resolve(ROOT, process.env.COUNTERSIGN_BINARY ?? "target/debug/countersign");
 const PRISM = path.join(ROOT, "tests/prism/node_modules/@stoplight/prism-cli/dist/index.js");
-const DEFINITION = path.join(ROOT, "tests/fixtures/twilio/twilio_verify_v2.prism.json");
+const VERIFY = path.join(ROOT, "tests/fixtures/twilio/twilio_verify_v2.prism.json");
 const PYTHON = process.argv[2];
 
 const directory = mkdtempSync(path.join(tmpdir(), "countersign-twilio-"));
@@ -56,29 +56,37 @@ function freePort() {
   });
 }
 
+/** Of texts. It calls the URIs of a list absolute, which they are neither in its own examples nor to the SDKs: they are paths. */
+function messagesDefinition() {
+  const definition = JSON.parse(readFileSync(path.join(ROOT, "tests/fixtures/twilio/twilio_messages_v2010.prism.json")));
+  const list = definition.paths["/2010-04-01/Accounts/{AccountSid}/Messages.json"].get.responses["200"].content["application/json"].schema;
+  for (const [name, schema] of Object.entries(list.properties)) if (name.endsWith("uri")) delete schema.format;
+  const file = path.join(directory, "messages.json");
+  writeFileSync(file, JSON.stringify(definition));
+  return file;
+}
+
 /** Prism in front of a server: an answer that breaks Twilio's definition becomes a 500. Requests are wrong on purpose here and there. */
-async function prism(upstream) {
+async function prism(definition, upstream) {
   const port = await freePort();
-  const args = [PRISM, "proxy", "-h", "127.0.0.1", "-p", String(port), "--errors", "--validate-request=false", DEFINITION, upstream];
+  const args = [PRISM, "proxy", "-h", "127.0.0.1", "-p", String(port), "--errors", "--validate-request=false", definition, upstream];
   const proxy = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   await listening(proxy, proxy.stdout, /(Prism is listening)/, "Prism");
   return `http://127.0.0.1:${port}`;
 }
 
 /** Prism must refuse what is wrong, or its approval is worth nothing. */
-async function provePrismChecks() {
-  const path = `/v2/Services/VA${"0".repeat(32)}`;
+async function provePrismChecks(definition, path, right, ...wrong) {
   let answer;
   const server = http.createServer((_, response) => response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(answer)));
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const proxy = await prism(`http://127.0.0.1:${server.address().port}`);
+  const proxy = await prism(definition, `http://127.0.0.1:${server.address().port}`);
   const status = async (body) => {
     answer = body;
     return (await fetch(proxy + path, { headers: { authorization: "Basic QUM6eA==" } })).status;
   };
-  assert.equal(await status({ sid: `VA${"0".repeat(32)}`, code_length: 6 }), 200);
-  assert.equal(await status({ sid: "VA1" }), 500, "a SID that is none");
-  assert.equal(await status({ code_length: "six" }), 500, "a number that is text");
+  assert.equal(await status(right), 200);
+  for (const body of wrong) assert.equal(await status(body), 500, JSON.stringify(body));
   server.close();
 }
 
@@ -116,11 +124,17 @@ try {
   await run(process.execPath, ["walk.mjs", "twilio-4"], walk(url, 2));
   if (PYTHON) await run(PYTHON, ["walk.py"], walk(url, 3));
   if (existsSync(PRISM)) {
-    await provePrismChecks();
-    const proxy = await prism(url);
-    await run(process.execPath, ["walk.mjs", "twilio"], walk(proxy, 4));
-    await run(process.execPath, ["factors.mjs", "twilio"], sender(proxy, 9));
-    console.log("Prism: no answer breaks Twilio's definition");
+    const zeros = "0".repeat(32);
+    const service = { sid: `VA${zeros}`, code_length: 6 };
+    await provePrismChecks(VERIFY, `/v2/Services/VA${zeros}`, service, { sid: "VA1" }, { code_length: "six" });
+    const message = { sid: `SM${zeros}`, status: "sent" };
+    const messagePath = `/2010-04-01/Accounts/AC${zeros}/Messages/SM${zeros}.json`;
+    const definition = messagesDefinition();
+    await provePrismChecks(definition, messagePath, message, { sid: "SM1" }, { status: "away" });
+    const [verify, messages] = await Promise.all([prism(VERIFY, url), prism(definition, url)]);
+    await run(process.execPath, ["walk.mjs", "twilio"], walk(verify, 4));
+    await run(process.execPath, ["factors.mjs", "twilio"], { ...sender(verify, 9), API: messages });
+    console.log("Prism: no answer breaks Twilio's definitions");
   }
 } finally {
   for (const child of children) {

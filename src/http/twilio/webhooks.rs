@@ -86,7 +86,13 @@ fn refused(invalid: &InvalidField) -> Refusal {
 
 fn settings(form: &Fields, usual: Settings) -> Result<Settings, Refusal> {
     let said = |name: &str, usual: String| form.text(name).map_or(usual, str::to_owned);
-    let events: Vec<_> = form.all("EventTypes").map(str::to_owned).collect();
+    // In the order in which they were named, each once.
+    let mut events: Vec<String> = Vec::new();
+    for event in form.all("EventTypes") {
+        if !events.iter().any(|known| known == event) {
+            events.push(event.to_owned());
+        }
+    }
     Ok(Settings {
         name: said("FriendlyName", usual.name),
         events: if events.is_empty() { usual.events } else { events },

@@ -59,10 +59,14 @@ impl FromRequestParts<Arc<App>> for Within {
         let account = Account::from_request_parts(parts, app).await?;
         let origin = Origin::from_request_parts(parts, app).await?;
         let path = parts.uri.path().to_owned();
-        let parameters = RawPathParams::from_request_parts(parts, app).await;
-        let sid = parameters.ok().and_then(|all| all.iter().find(|(name, _)| *name == PARAMETER).map(|(_, value)| value.to_owned()));
+        let parameters = RawPathParams::from_request_parts(parts, app).await.map_err(|_| Refusal::not_found(&path))?;
+        // As in a form: no database need be asked for such a name.
+        if parameters.iter().any(|(_, value)| value.contains('\0')) {
+            return Err(Refusal::not_found(&path));
+        }
+        let sid = parameters.iter().find(|(name, _)| *name == PARAMETER).map(|(_, value)| value);
         let found = match (&app.twilio, sid) {
-            (Some(face), Some(sid)) => face.services.find(&app.engine.policies, account.client(), &sid).await?,
+            (Some(face), Some(sid)) => face.services.find(&app.engine.policies, account.client(), sid).await?,
             _ => None,
         };
         let service = found.ok_or_else(|| Refusal::not_found(&path))?;

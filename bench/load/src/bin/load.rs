@@ -29,6 +29,9 @@ struct Options {
     /// The API key, for a target that wants one.
     #[arg(long, env = "BENCH_KEY", hide_env_values = true)]
     key: Option<String>,
+    /// The service's SID, for Twilio's API.
+    #[arg(long)]
+    service: Option<String>,
     /// Connections, each with one request under way.
     #[arg(long, default_value_t = 64)]
     connections: usize,
@@ -54,7 +57,7 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let wire = Wire::new(options.target, options.key.as_deref(), &options.code);
+    let wire = Wire::new(options.target, options.key.as_deref(), &options.code).within(options.service.as_deref());
     let numbers = Numbers::from_offset(options.offset);
     let course = Course {
         address: SocketAddr::from(([127, 0, 0, 1], options.port)),

@@ -6,12 +6,13 @@ use crate::db::attempt::{AttemptFilter, PREFIX};
 use crate::http::twilio::form::Fields;
 use crate::http::twilio::refusal::Refusal;
 use crate::http::twilio::{date, sid};
+use crate::verification::model::Channel;
 use crate::verification::policy::DEFAULT_SERVICE;
 
 use super::digest;
 
-/// Longest name of a channel.
-const CHANNEL_MAX: usize = 16;
+/// A channel that is known there, and by which nothing is sent here.
+const RBM: &str = "rbm";
 
 /// The filters of a list and of a summary.
 pub fn filter(app: &App, query: &Fields) -> Result<AttemptFilter, Refusal> {
@@ -33,6 +34,14 @@ pub fn filter(app: &App, query: &Fields) -> Result<AttemptFilter, Refusal> {
         Some("unconverted") => Some(false),
         Some(_) => return Err(Refusal::invalid("Status", "must be converted or unconverted")),
     };
+    let channel = match text("Channel") {
+        None => None,
+        Some(name) if name == RBM => Some(name.to_owned()),
+        Some(name) => match Channel::parse(&name.to_ascii_lowercase()) {
+            Some(channel) => Some(channel.to_string()),
+            None => return Err(Refusal::invalid("Channel", "must be sms, whatsapp, call, email or rbm")),
+        },
+    };
     let prefix = match text("DestinationPrefix") {
         None => None,
         Some(prefix)
@@ -48,18 +57,12 @@ pub fn filter(app: &App, query: &Fields) -> Result<AttemptFilter, Refusal> {
         before: time(query, "DateCreatedBefore")?,
         service_sid: service_sid.transpose()?,
         verification: verification.transpose()?,
-        channel: text("Channel").map(channel).transpose()?,
+        channel,
         country: text("Country").map(country).transpose()?,
         destination: destination.transpose()?,
         prefix,
         converted,
     })
-}
-
-/// One that is not served here has no attempts.
-fn channel(name: &str) -> Result<String, Refusal> {
-    let plain = name.len() <= CHANNEL_MAX && name.bytes().all(|byte| byte.is_ascii_alphabetic());
-    plain.then(|| name.to_ascii_lowercase()).ok_or_else(|| Refusal::invalid("Channel", "must be sms, whatsapp, call or email"))
 }
 
 fn country(code: &str) -> Result<String, Refusal> {
@@ -68,6 +71,7 @@ fn country(code: &str) -> Result<String, Refusal> {
 }
 
 fn time(query: &Fields, name: &str) -> Result<Option<Timestamp>, Refusal> {
-    let Some(text) = query.text(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+    // An empty one is no date: what would it filter?
+    let Some(text) = query.text(name) else { return Ok(None) };
     date::parse(text).map(Some).ok_or_else(|| Refusal::invalid(name, "must be a date such as 2026-11-21T08:00:00Z"))
 }

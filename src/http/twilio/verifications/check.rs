@@ -17,7 +17,7 @@ use crate::http::twilio::sid;
 use crate::http::twilio::within::Within;
 use crate::secret::Code;
 use crate::verification::engine::Verdict;
-use crate::verification::model::{Status, VerificationId};
+use crate::verification::model::{Status, Verification, VerificationId};
 use crate::verification::request::Which;
 
 use super::{PURPOSE, find, view};
@@ -69,8 +69,9 @@ pub async fn check(State(app): State<Arc<App>>, within: Within, Form(form): Form
             status => Ok(Json(view::check(&within, &verification, status, false))),
         };
     };
-    let (verdict, counted) = app.engine.check_counting(&caller, named.which(), &code).await?;
-    let checked = match verdict {
+    let mut seen = None;
+    let show = |verification: &Verification, counted| seen = Some((verification.clone(), counted));
+    let checked = match app.engine.check_showing(&caller, named.which(), &code, show).await? {
         Verdict::Judged(checked) => checked,
         Verdict::Invalid(invalid) => return Err(invalid.into()),
         Verdict::Limited(limited) => return Err(limited.into()),
@@ -82,20 +83,21 @@ pub async fn check(State(app): State<Arc<App>>, within: Within, Form(form): Form
         }
         Verdict::IdempotencyKeyInFlight | Verdict::IdempotencyKeyReused => return Err(within.not_found()),
     };
+    let (verification, counted) = seen.ok_or_else(|| within.not_found())?;
     match checked.status {
         Status::Exhausted if !counted => return Err(used_up()),
         Status::Approved if checked.valid => {}
         Status::Pending | Status::Exhausted => {}
         Status::Approved | Status::Canceled | Status::Expired => return Err(within.not_found()),
     }
-    let found = app.engine.get_for(&within.service.name, checked.id, PURPOSE).await?;
-    let (verification, _) = found.ok_or_else(|| within.not_found())?;
     if checked.valid {
-        attempts::note_converted(&app, &verification, app.engine.clock.now())?;
+        let now = app.engine.clock.now();
+        attempts::note_converted(&app, &verification, now)?;
+        let approved = Verification { ended_at: Some(now), ..verification };
+        return Ok(Json(view::check(&within, &approved, Status::Approved, true)));
     }
     // The last wrong code is answered as those before it: that no other is taken is said to the next.
-    let status = if checked.valid { Status::Approved } else { Status::Pending };
-    Ok(Json(view::check(&within, &verification, status, checked.valid)))
+    Ok(Json(view::check(&within, &verification, Status::Pending, false)))
 }
 
 fn used_up() -> Refusal {

@@ -26,7 +26,7 @@ use crate::http::twilio::sid;
 use crate::http::twilio::within::Within;
 use crate::verification::engine::Started;
 use crate::verification::model::{Status, Verification};
-use crate::verification::request::InvalidField;
+use crate::verification::request::{InvalidField, InvalidKind};
 use crate::verification::vouch::Vouched;
 
 /// What the codes of this face are good for: no other face's are checked here, and these nowhere else (OTP-05).
@@ -77,6 +77,11 @@ fn refused(app: &App, within: &Within, form: &Fields, invalid: InvalidField) -> 
                 Refusal::new(StatusCode::FORBIDDEN, 60605, "The destination country is not one that this service sends to")
             }
             _ => invalid.into(),
+        },
+        "channel" if invalid.kind == InvalidKind::NotServed => match form.text("To") {
+            // Addresses have that channel only, whatever it was called.
+            Some(to) if to.contains('@') => Refusal::new(StatusCode::BAD_REQUEST, 60217, "The email channel is not configured"),
+            _ => Refusal::new(StatusCode::FORBIDDEN, 60223, "Delivery channel disabled: nobody carries it to this destination"),
         },
         _ => invalid.into(),
     }
