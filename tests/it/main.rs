@@ -38,6 +38,7 @@
 //! - [`import`]: people who come from another system
 //! - [`upgrade`]: databases of earlier versions
 //! - [`backup`]: copies of the databases, and what is left of them when they are put back
+//! - [`moving`]: from one kind of store to another
 //! - [`inbox`]: what the dev inbox shows
 //! - [`replicas`]: two servers on one database
 //! - [`deploy`]: the files that people start from
@@ -116,6 +117,7 @@ mod login_pages;
 mod login_pages_attacks;
 mod messengers;
 mod neighbours;
+mod moving;
 mod not_me;
 mod notices;
 mod operators;
