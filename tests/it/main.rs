@@ -41,6 +41,7 @@
 //! - [`moving`]: from one kind of store to another
 //! - [`inbox`]: what the dev inbox shows
 //! - [`replicas`]: two servers on one database
+//! - [`store_tls`]: databases and Redis that are spoken to in private
 //! - [`deploy`]: the files that people start from
 //! - [`kill`]: a server that dies in the middle of its work
 //! - [`twilio_verify`], [`startmessaging`]: providers that make the codes; [`messengers`]: WhatsApp and Telegram
@@ -116,8 +117,8 @@ mod listing;
 mod login_pages;
 mod login_pages_attacks;
 mod messengers;
-mod neighbours;
 mod moving;
+mod neighbours;
 mod not_me;
 mod notices;
 mod operators;
@@ -139,6 +140,7 @@ mod snapshots;
 mod startmessaging;
 mod statements;
 mod stop;
+mod store_tls;
 mod texts;
 mod tls;
 mod tutorial_express;
