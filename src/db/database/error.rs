@@ -100,7 +100,7 @@ impl From<sqlx::Error> for DataError {
 impl From<MigrateError> for DataError {
     fn from(error: MigrateError) -> DataError {
         match error {
-            MigrateError::VersionMissing(_) => DataError::because(Reason::Newer, ""),
+            MigrateError::VersionMissing(version) => DataError::because(Reason::Newer, format!("it has migration {version}")),
             MigrateError::Execute(error) => DataError::from(error),
             MigrateError::ExecuteMigration(error, version) => {
                 let error = DataError::from(error);
