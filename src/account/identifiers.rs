@@ -95,11 +95,10 @@ impl Accounts {
             return Ok(Claimed::Invalid(InvalidField::new("identifier", "is one too many: remove another one first")));
         }
         let now = self.now();
-        let kind = if destination.is_phone() { IdentifierKind::Phone } else { IdentifierKind::Email };
         let claim = Identifier {
             id: self.new_id(now),
             account: current.account.id,
-            kind,
+            kind: IdentifierKind::of(&destination),
             value: destination.canonical().to_owned(),
             is_registered: false,
             claimed_at: now,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
+use crate::verification::Destination;
 use crate::verification::model::Channel;
 
 /// Names an account; in time order.
@@ -54,6 +55,11 @@ pub enum IdentifierKind {
 }
 
 impl IdentifierKind {
+    /// What a destination is.
+    pub fn of(destination: &Destination) -> IdentifierKind {
+        if destination.is_phone() { IdentifierKind::Phone } else { IdentifierKind::Email }
+    }
+
     /// The name as it appears outside and in rows.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -163,7 +163,7 @@ impl App {
         let senders = senders(config, &policies, Arc::clone(&clock))?;
         let settings = config.database_settings()?;
         let database = stores::patient_database(settings, Arc::clone(&entropy), stopping.clone()).await?;
-        let stores::Verifications { store, queue_depth } = match config.redis_peer()? {
+        let stores::VerificationStore { store, queue_depth } = match config.redis_peer()? {
             Some(peer) => stores::shared_verifications(&peer, config, &database, entropy.as_ref())?,
             None => stores::verifications(config, &database, entropy.as_ref(), clock.now())?,
         };

@@ -10,14 +10,16 @@ use super::{BuildError, make_data_dir};
 use crate::audit::AuditLog;
 use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
-use crate::db::database::{Database, Reason, Settings};
+use crate::db::database::{Database, Place, Reason, Settings};
 use crate::db::kept::KeptFailures;
+use crate::db::transfer::end::{End, Verifications};
 use crate::secret::Entropy;
 use crate::verification::store::Store;
 use crate::verification::store::redis::link::Link;
 use crate::verification::store::redis::{PeerConfig, RedisStore};
 use crate::verification::store::sql::SqlStore;
 use crate::verification::store::sqlite::SqliteStore;
+use crate::verification::store::sqlite::resting::RestingStore;
 
 /// The first pause before a database that did not answer is asked again; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -25,7 +27,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// Who keeps verifications and limits.
-pub struct Verifications {
+pub struct VerificationStore {
     /// The store.
     pub store: Arc<dyn Store>,
     /// Transitions that wait for it.
@@ -45,7 +47,7 @@ pub fn shared_verifications(
     config: &Config,
     database: &Database,
     entropy: &dyn Entropy,
-) -> Result<Verifications, BuildError> {
+) -> Result<VerificationStore, BuildError> {
     let replica = replica(entropy);
     let who = peer.peer().map_err(|error| ConfigError::rule("redis.url", error.to_string()))?;
     tracing::info!(redis = peer.shown(), %replica, "verifications and limits are kept in Redis");
@@ -53,27 +55,39 @@ pub fn shared_verifications(
     let log = Arc::new(KeptFailures::new(database.clone()));
     let store = RedisStore::new(link, log, Arc::new(AuditLog), replica, config.store.retention.0);
     // Redis has the queue.
-    Ok(Verifications { store: Arc::new(store), queue_depth: Box::new(|| 0) })
+    Ok(VerificationStore { store: Arc::new(store), queue_depth: Box::new(|| 0) })
 }
 
 /// Opens the store of verifications: in the database, where that is a server's, or else in a file of this process alone.
-pub fn verifications(config: &Config, database: &Database, entropy: &dyn Entropy, now: Timestamp) -> Result<Verifications, BuildError> {
+pub fn verifications(config: &Config, database: &Database, entropy: &dyn Entropy, now: Timestamp) -> Result<VerificationStore, BuildError> {
     if !database.is_file() {
         let replica = replica(entropy);
         tracing::info!(%replica, "verifications and limits are kept in the database");
         let store = Arc::new(SqlStore::new(database.clone(), replica, Arc::new(AuditLog)));
         let queue = Arc::clone(&store);
-        return Ok(Verifications { store, queue_depth: Box::new(move || queue.queue_depth()) });
+        return Ok(VerificationStore { store, queue_depth: Box::new(move || queue.queue_depth()) });
     }
     let store = Arc::new(SqliteStore::open(&config.store_file(), config.store.synchronous, Arc::new(AuditLog), now)?);
     let queue = Arc::clone(&store);
-    Ok(Verifications { store, queue_depth: Box::new(move || queue.queue_depth()) })
+    Ok(VerificationStore { store, queue_depth: Box::new(move || queue.queue_depth()) })
 }
 
 /// Opens the database of accounts and clients, for a command that cannot do without.
 pub async fn database(config: &Config) -> Result<Database, BuildError> {
     make_data_dir(config)?;
     Database::open(config.database_settings()?).await.map_err(BuildError::Database)
+}
+
+/// The same with what lies beside it, for a move. Refused while a server has the file of the embedded store.
+pub async fn end(config: &Config, now: Timestamp) -> Result<End, BuildError> {
+    make_data_dir(config)?;
+    let is_file = matches!(config.database_settings()?.place, Place::File(..));
+    let verifications = match (config.redis_peer()?, is_file) {
+        (Some(_), _) => Verifications::Redis,
+        (None, true) => Verifications::Embedded(Box::new(RestingStore::open(&config.store_file(), now)?)),
+        (None, false) => Verifications::Shared,
+    };
+    Ok(End { database: database(config).await?, verifications })
 }
 
 /// Opens it for a server. One that does not answer yet is no reason not to start: it is asked again and again, and until it

@@ -1,6 +1,5 @@
 //! `countersign backup` and `countersign restore`: the files of SQLite. A server database has better tools of its own.
 
-use std::fs::OpenOptions;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -13,6 +12,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::db::backup;
 use crate::db::database::Place;
+use crate::verification::store::sqlite;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -41,10 +41,7 @@ pub fn make(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure>
 pub fn put_back(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure> {
     make_data_dir(config)?;
     let accounts = accounts(config)?;
-    let lock = config.store_file().with_extension("lock");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&lock);
-    let file = file.with_context(|| format!("cannot open {}", lock.display()))?;
-    file.try_lock().map_err(|_| anyhow!("a server is running on these files: stop it first"))?;
+    let _lock = sqlite::lock(&config.store_file()).context("nothing was put back")?;
     let done = backup::put_back(&arguments.directory, &config.store_file(), &accounts, SystemClock.now());
     let (manifest, closed) = done.context("nothing was put back")?;
     if arguments.json {

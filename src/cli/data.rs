@@ -7,11 +7,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use serde_json::json;
 
 use crate::app::stores;
 use crate::cli::{Failure, block_on, terminal};
+use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::db::transfer::{self, Counts};
+use crate::verification::store::redis::link::Link;
 
 /// Standard output, or standard input.
 const STANDARD: &str = "-";
@@ -22,6 +25,9 @@ const SHOWN_EVERY: u64 = 1000;
 pub struct Export {
     /// The file to write, or - for standard output. It tells whose numbers and addresses are known: keep it private
     file: String,
+    /// Print the counts as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(clap::Args)]
@@ -31,40 +37,51 @@ pub struct Import {
     /// Read and try everything, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Print the counts as JSON
+    #[arg(long)]
+    json: bool,
 }
 
+/// With no server running.
 pub fn export(config: &Config, arguments: &Export) -> Result<ExitCode, Failure> {
     let is_file = arguments.file != STANDARD;
     let partial = PathBuf::from(format!("{}.partial", arguments.file));
-    let mut out: Box<dyn Write> = if is_file {
-        // What an earlier try that died left.
-        let _ = fs::remove_file(&partial);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial);
-        Box::new(BufWriter::new(file.with_context(|| format!("cannot write {}", partial.display()))?))
-    } else {
-        Box::new(BufWriter::new(terminal::out()))
-    };
+    let now = SystemClock.now();
     let counts = block_on(async {
-        let database = stores::database(config).await?;
-        let progress = |done: u64, total: u64| terminal::progress(&format!("{done} of {total} rows"));
-        let write = |line: &str| writeln!(out, "{line}");
-        Ok(transfer::export(&database, env!("CARGO_PKG_VERSION"), write, progress).await.context("not all could be written")?)
+        let end = stores::end(config, now).await?;
+        let mut out: Box<dyn Write> = if is_file {
+            // What an earlier try that died left.
+            let _ = fs::remove_file(&partial);
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial);
+            Box::new(BufWriter::new(file.with_context(|| format!("cannot write {}", partial.display()))?))
+        } else {
+            Box::new(BufWriter::new(terminal::out()))
+        };
+        let progress = |done: u64, total: u64| show(done, &format!("{done} of {total} rows"));
+        let counts = transfer::export(&end, env!("CARGO_PKG_VERSION"), now, |line| writeln!(out, "{line}"), progress).await;
+        let counts = counts.context("not all could be written")?;
+        out.flush().context("not all could be written")?;
+        Ok(counts)
     })?;
-    out.flush().context("not all could be written")?;
-    drop(out);
     terminal::progress("");
-    if is_file {
-        File::open(&partial).and_then(|file| file.sync_all()).context("not all could be written")?;
-        fs::rename(&partial, &arguments.file).with_context(|| format!("cannot write {}", arguments.file))?;
-        say(&counts);
-        terminal::say("Secrets in it are hashed, or sealed with the pepper: move that, too, by another way.");
-        if config.redis_peer()?.is_none() && stores_verifications_apart(config)? {
-            terminal::say("Codes under way and the limits of the embedded store stay where they are: people ask for a new code.");
-        }
+    if !is_file {
+        return Ok(ExitCode::SUCCESS);
+    }
+    File::open(&partial).and_then(|file| file.sync_all()).context("not all could be written")?;
+    fs::rename(&partial, &arguments.file).with_context(|| format!("cannot write {}", arguments.file))?;
+    if arguments.json {
+        terminal::say_json(&json!({ "rows": counts }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    say(&counts);
+    terminal::say("Secrets in it are hashed, or sealed with the pepper: move that, too, by another way. Leave this server stopped.");
+    if config.redis_peer()?.is_some() {
+        terminal::say("Codes under way stay in Redis, as limits do: what counts elsewhere are the wrong codes in a row.");
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// With no server running.
 pub fn import(config: &Config, arguments: &Import) -> Result<ExitCode, Failure> {
     let lines: Box<dyn BufRead> = if arguments.file == STANDARD {
         Box::new(stdin().lock())
@@ -72,25 +89,37 @@ pub fn import(config: &Config, arguments: &Import) -> Result<ExitCode, Failure> 
         let file = File::open(&arguments.file).with_context(|| format!("cannot read {}", arguments.file))?;
         Box::new(BufReader::new(file))
     };
-    let counts = block_on(async {
-        let database = stores::database(config).await?;
-        let progress = |done: u64| {
-            if done.is_multiple_of(SHOWN_EVERY) {
-                terminal::progress(&format!("{done} rows"));
-            }
-        };
-        Ok(transfer::import(&database, lines.lines(), arguments.dry_run, progress).await.context("nothing was taken over")?)
+    let now = SystemClock.now();
+    let taken = block_on(async {
+        let end = stores::end(config, now).await?;
+        if let Some(peer) = config.redis_peer()? {
+            let link = Link::new(peer.peer().map_err(anyhow::Error::from)?, &config.redis.prefix);
+            let there = if arguments.dry_run { link.meet(now).await.map(drop) } else { link.cool(now).await };
+            there.context("nothing was taken over: Redis has to hear of it")?;
+        }
+        let progress = |done: u64| show(done, &format!("{done} rows"));
+        Ok(transfer::import(end, now, lines.lines(), arguments.dry_run, progress).await.context("nothing was taken over")?)
     })?;
     terminal::progress("");
-    say(&counts);
+    if arguments.json {
+        terminal::say_json(&json!({ "dry_run": arguments.dry_run, "rows": taken.rows, "left": taken.left }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    say(&taken.rows);
+    if !taken.left.is_empty() {
+        terminal::say("Of these, of no use where verifications are kept here, and left out:");
+        say(&taken.left);
+    }
     if arguments.dry_run {
         terminal::say("Nothing was changed.");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn stores_verifications_apart(config: &Config) -> Result<bool, Failure> {
-    Ok(matches!(config.database_settings()?.place, crate::db::database::Place::File(..)))
+fn show(done: u64, text: &str) {
+    if done.is_multiple_of(SHOWN_EVERY) {
+        terminal::progress(text);
+    }
 }
 
 fn say(counts: &Counts) {

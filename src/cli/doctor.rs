@@ -151,9 +151,13 @@ fn redis(config: &Config) -> Option<Vec<Check>> {
 }
 
 fn migrated(place: &str, migrations: &[Migration]) -> (Finding, String) {
+    let known = migrations.iter().filter(|migration| migration.known).count();
     let waiting = migrations.iter().filter(|migration| !migration.applied).count();
-    let detail = format!("{place}, {} of {} migrations", migrations.len() - waiting, migrations.len());
-    (if waiting == 0 { Finding::Ok } else { Finding::Note }, detail)
+    let detail = format!("{place}, {} of {known} migrations", known - waiting);
+    match migrations.iter().find(|migration| !migration.known) {
+        Some(newer) => (Finding::Wrong, format!("{detail}, and {} of a newer version: run that one", newer.name)),
+        None => (if waiting == 0 { Finding::Ok } else { Finding::Note }, detail),
+    }
 }
 
 /// The database of accounts and clients, and the clients in it. Nothing is changed there.
@@ -169,7 +173,7 @@ fn database(config: &Config) -> Vec<Check> {
     }
     let looked = block_on(async {
         let migrations = Database::migrations(settings.clone()).await.map_err(anyhow::Error::from)?;
-        if migrations.iter().any(|migration| !migration.applied) {
+        if migrations.iter().any(|migration| !migration.applied || !migration.known) {
             return Ok((migrations, Vec::new()));
         }
         let database = Database::open(settings).await.map_err(anyhow::Error::from)?;

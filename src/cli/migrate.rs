@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
+use serde_json::json;
 
 use crate::app::{make_data_dir, stores};
 use crate::cli::{Failure, block_on, terminal};
 use crate::config::Config;
-use crate::db;
 use crate::db::database::Database;
-use serde_json::json;
+use crate::db::{self, Migration};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -40,18 +40,31 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure> 
     let settings = config.database_settings()?;
     let place = settings.place.shown();
     places.push((place, block_on(async { Ok(Database::migrations(settings).await.context("the database cannot be read")?) })?));
+    let is_newer = places.iter().any(|(_, migrations)| migrations.iter().any(|migration| !migration.known));
     if arguments.json {
         let shown = places.iter().flat_map(|(place, migrations)| {
-            migrations.iter().map(move |migration| json!({ "database": place, "name": migration.name, "applied": migration.applied }))
+            let one = move |migration: &Migration| {
+                json!({ "database": place, "name": migration.name, "applied": migration.applied, "known": migration.known })
+            };
+            migrations.iter().map(one)
         });
         terminal::say_json(&shown.collect::<Vec<_>>());
-        return Ok(ExitCode::SUCCESS);
-    }
-    for (place, migrations) in &places {
-        terminal::say(place);
-        for migration in migrations {
-            terminal::say(&format!("{}  {}", if migration.applied { "applied" } else { "waiting" }, migration.name));
+    } else {
+        for (place, migrations) in &places {
+            terminal::say(place);
+            for migration in migrations {
+                let state = match (migration.known, migration.applied) {
+                    (false, _) => "newer  ",
+                    (true, true) => "applied",
+                    (true, false) => "waiting",
+                };
+                terminal::say(&format!("{state}  {}", migration.name));
+            }
         }
+    }
+    if is_newer {
+        terminal::complain("a newer version has been here: this one goes on where it runs, and does not start again");
+        return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::config::values::value_or_file;
+use crate::config::values::{authorities, value_or_file};
 use crate::config::{ConfigError, DurationText};
 use crate::db::Synchronous;
 use crate::db::database::{Place, Settings};
@@ -27,6 +27,8 @@ pub struct DatabaseConfig {
     pub url: Option<Redacted<String>>,
     /// A file with it.
     pub url_file: Option<PathBuf>,
+    /// Who vouches for its certificate, besides whom the system trusts.
+    pub ca_file: Option<PathBuf>,
     /// Connections to a server at most.
     pub connections: u32,
     /// How long a request waits for one.
@@ -56,6 +58,10 @@ impl DatabaseConfig {
         let place = match self.url(environment)? {
             Some((key, url)) => Place::parse(url.expose(), synchronous).map_err(|rule| ConfigError::rule(key, rule))?,
             None => Place::File(data_dir.join(FILE), synchronous),
+        };
+        let place = match authorities("database.ca_file", self.ca_file.as_deref())? {
+            Some((file, _)) => place.trusting(file),
+            None => place,
         };
         if matches!(&place, Place::File(file, _) if std::path::absolute(file).ok() == std::path::absolute(&embedded).ok()) {
             return Err(refused("url", "must not be the file of store.path: that one is the embedded store's alone"));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigError;
-use crate::config::values::value_or_file;
+use crate::config::values::{authorities, value_or_file};
 use crate::secret::Redacted;
 use crate::verification::store::redis::PeerConfig;
 
@@ -21,6 +21,8 @@ pub struct RedisConfig {
     pub url: Option<Redacted<String>>,
     /// A file with it.
     pub url_file: Option<PathBuf>,
+    /// Who vouches for its certificate; none: whom the system trusts.
+    pub ca_file: Option<PathBuf>,
     /// What every key begins with.
     pub prefix: String,
 }
@@ -33,7 +35,10 @@ impl RedisConfig {
             return Err(ConfigError::rule("redis.prefix", "must be 1 to 64 letters, digits or -_.:"));
         }
         let Some((key, url)) = self.url(environment)? else { return Ok(None) };
-        PeerConfig::parse(url.expose()).map(Some).map_err(|error| ConfigError::rule(key, error.to_string()))
+        let peer = PeerConfig::parse(url.expose()).map_err(|error| ConfigError::rule(key, error.to_string()))?;
+        let Some((_, authorities)) = authorities("redis.ca_file", self.ca_file.as_deref())? else { return Ok(Some(peer)) };
+        let trusting = peer.trusting(authorities);
+        trusting.map(Some).map_err(|error| ConfigError::rule("redis.ca_file", error.to_string()))
     }
 
     /// The URL, and who says so.
@@ -53,7 +58,7 @@ mod tests {
     #[test]
     fn the_section_comes_before_the_variable_and_neither_is_repeated() {
         let environment = BTreeMap::from([(URL_VARIABLE.to_owned(), "redis://:hush@one:6379".to_owned())]);
-        let mut config = RedisConfig { url: None, url_file: None, prefix: "countersign".into() };
+        let mut config = RedisConfig { url: None, url_file: None, ca_file: None, prefix: "countersign".into() };
         let shown = |config: &RedisConfig| config.peer(&environment).map(|peer| peer.map(|peer| peer.shown()));
         assert_eq!(shown(&config).ok().flatten().as_deref(), Some("redis://one:6379"));
         config.url = Some(Redacted::new("redis://two".into()));

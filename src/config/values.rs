@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::config::ConfigError;
@@ -90,6 +92,17 @@ pub(super) fn value_or_file(
         }
         (None, None) => Ok(None),
     }
+}
+
+/// The certificates of authorities that a file in PEM holds, at least one, with the file. Empty is not set.
+pub(super) fn authorities<'f>(key: &'static str, file: Option<&'f Path>) -> Result<Option<(&'f Path, Vec<u8>)>, ConfigError> {
+    let Some(file) = file.filter(|file| !file.as_os_str().is_empty()) else { return Ok(None) };
+    let pem = std::fs::read(file).map_err(|error| ConfigError::rule(key, format!("cannot read {}: {error}", file.display())))?;
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    if read.is_ok_and(|certificates| !certificates.is_empty()) {
+        return Ok(Some((file, pem)));
+    }
+    Err(ConfigError::rule(key, format!("{} holds no certificate in PEM (-----BEGIN CERTIFICATE-----)", file.display())))
 }
 
 #[cfg(test)]

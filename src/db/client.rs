@@ -15,6 +15,7 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
+use crate::db::accounts::{NewEvent, note};
 use crate::db::database::{AssertSqlSafe, Change, DataError, Database, statement};
 use crate::secret::{Entropy, Redacted};
 use crate::verification::model::EventKind;
@@ -269,7 +270,6 @@ async fn record(change: &mut Change, client: Uuid, kind: EventKind, at: Timestam
     random.copy_from_slice(&client.as_bytes()[6..]);
     random[9] ^= u8::from(kind == EventKind::ClientRevoked);
     let id = uuid::Builder::from_unix_timestamp_millis(at.0.max(0) as u64, &random).into_uuid();
-    let sql = "INSERT INTO account_event (id, account_id, at, kind, address, detail) VALUES (?, ?, ?, ?, '', ?)";
-    let query = statement(sql).bind(id).bind(None::<Uuid>).bind(at).bind(kind.as_str()).bind(format!("client {client}"));
-    query.execute(change).await.map(drop)
+    let event = NewEvent { id, account: None, at, kind: kind.as_str(), address: String::new(), detail: format!("client {client}") };
+    note(change, &event).await
 }

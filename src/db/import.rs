@@ -3,7 +3,11 @@
 //! Each leaves an event, so that a second run knows whom the first one put there, and does not take a stranger's claim to the
 //! same number for them. It refuses nothing silently: what became of each is told in the order in which they came.
 
+use uuid::Uuid;
+
+use crate::account::model::IdentifierKind;
 use crate::clock::Timestamp;
+use crate::db::accounts::{NewAccount, NewEvent, make, note};
 use crate::db::database::{Change, DataError, Database, statement};
 use crate::secret::{Entropy, Redacted};
 use crate::verification::Destination;
@@ -76,31 +80,25 @@ async fn place_one(change: &mut Change, person: &Person, terms: &Terms<'_>) -> R
             return Ok(Placed::Taken);
         }
     }
-    let account = new_id(terms);
-    let insert = "INSERT INTO account (id, full_name, locale, roles, status, password, password_changed_at, created_at) \
-                  VALUES (?, ?, ?, '', 'active', ?, ?, ?)";
-    let row = statement(insert).bind(&account).bind(&person.full_name).bind(terms.locale);
-    let row = row.bind(person.password.as_ref().map(|hash| hash.expose().clone())).bind(terms.now.0).bind(person.created_at.0);
-    row.execute(&mut *change).await?;
-    for identifier in &person.identifiers {
-        let insert = "INSERT INTO identifier (id, account_id, kind, value, origin, claimed_at, proven_at, owned_value) \
-                      VALUES (?, ?, ?, ?, 'registered', ?, ?, ?)";
-        let value = identifier.canonical();
-        let row =
-            statement(insert).bind(new_id(terms)).bind(&account).bind(if identifier.is_phone() { "phone" } else { "email" }).bind(value);
-        let row = row.bind(terms.now.0).bind(terms.verified.then_some(terms.now.0)).bind(terms.verified.then_some(value));
-        row.execute(&mut *change).await?;
-    }
+    let claim = |identifier: &Destination| (new_id(terms), IdentifierKind::of(identifier), identifier.canonical().to_owned());
+    let new = NewAccount {
+        id: new_id(terms),
+        full_name: person.full_name.clone(),
+        locale: terms.locale.to_owned(),
+        password: person.password.as_ref().map(|hash| hash.expose().clone()),
+        unproven_until: None,
+        identifiers: person.identifiers.iter().map(claim).collect(),
+    };
+    make(change, &new, terms.verified, person.created_at, terms.now).await?;
     let masked: Vec<_> = person.identifiers.iter().map(Destination::masked).collect();
-    let insert = "INSERT INTO account_event (id, account_id, at, kind, address, detail) VALUES (?, ?, ?, 'account.imported', '', ?)";
-    let row = statement(insert).bind(new_id(terms)).bind(&account).bind(terms.now.0).bind(masked.join(" "));
-    row.execute(&mut *change).await?;
+    let (id, account, detail) = (new_id(terms), Some(new.id), masked.join(" "));
+    note(change, &NewEvent { id, account, at: terms.now, kind: "account.imported", address: String::new(), detail }).await?;
     Ok(Placed::Added)
 }
 
 /// In time order (UUIDv7).
-fn new_id(terms: &Terms<'_>) -> String {
+fn new_id(terms: &Terms<'_>) -> Uuid {
     let mut random = [0; 10];
     terms.entropy.fill(&mut random);
-    uuid::Builder::from_unix_timestamp_millis(terms.now.0.max(0) as u64, &random).into_uuid().to_string()
+    uuid::Builder::from_unix_timestamp_millis(terms.now.0.max(0) as u64, &random).into_uuid()
 }

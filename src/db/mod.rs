@@ -16,6 +16,7 @@ pub mod signing_key;
 pub mod transfer;
 pub mod twilio;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -74,12 +75,26 @@ impl Synchronous {
 }
 
 /// One applied or waiting migration.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Migration {
     /// Its file's name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Whether the database has it.
     pub applied: bool,
+    /// Whether this version has it. One that it has not is a newer version's: this one does not start on such a database.
+    pub known: bool,
+}
+
+impl Migration {
+    /// One of this version's.
+    fn of_ours(name: &'static str, applied: bool) -> Migration {
+        Migration { name: name.into(), applied, known: true }
+    }
+
+    /// One that a newer version has applied.
+    fn of_newer(name: String) -> Migration {
+        Migration { name: name.into(), applied: true, known: false }
+    }
 }
 
 /// A connection with the settings that every user of the file shares.
@@ -124,8 +139,10 @@ pub fn migrate(path: &Path) -> Result<Vec<&'static str>, DatabaseError> {
 pub fn migrations(path: &Path) -> Result<Vec<Migration>, DatabaseError> {
     let failed = |source| DatabaseError::Sqlite { path: path.display().to_string(), source };
     let found = if path.exists() { version(&connect(path, Synchronous::Full)?).map_err(failed)? } else { 0 };
-    let known = MIGRATIONS.iter().enumerate();
-    Ok(known.map(|(index, (name, _))| Migration { name, applied: index < found }).collect())
+    let known = MIGRATIONS.iter().enumerate().map(|(index, (name, _))| Migration::of_ours(name, index < found));
+    // It keeps their number, and not their names.
+    let newer = (MIGRATIONS.len()..found).map(|index| Migration::of_newer(format!("{:04}", index + 1)));
+    Ok(known.chain(newer).collect())
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<usize> {

@@ -230,6 +230,14 @@ pub fn count_failure(bucket: &mut Bucket, of_subject: bool, now: Timestamp) {
     bucket.forget_at = if of_subject { Timestamp(i64::MAX) } else { now + FAILURES_KEPT_FOR };
 }
 
+/// How many failures in a row a bucket counts, and when the last one was; none where its numbers are another rule's. Those are
+/// times, and a time has more digits than anybody fails.
+pub fn failures(bucket: &Bucket) -> Option<(u32, Timestamp)> {
+    let [count, last] = bucket.values[..] else { return None };
+    let count = u32::try_from(count).ok().filter(|count| *count > 0)?;
+    Some((count, Timestamp(last)))
+}
+
 /// Forgets the failures, after a right code or a release.
 pub fn clear(bucket: &mut Bucket) {
     *bucket = Bucket::default();
@@ -413,6 +421,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// A wait that grows has two times in its bucket: no failures.
+    #[test]
+    fn failures_are_told_from_times() {
+        let mut bucket = Bucket::default();
+        assert_eq!(failures(&bucket), None);
+        for count in 1..=2 {
+            count_failure(&mut bucket, true, Timestamp(1_767_225_600_000));
+            assert_eq!(failures(&bucket), Some((count, Timestamp(1_767_225_600_000))));
+        }
+        let mut windows = Bucket::default();
+        for moment in [1_767_225_600_000, 1_767_225_630_000] {
+            take(standard()).apply(&mut windows, Timestamp(moment));
+        }
+        assert_eq!((windows.values.len(), failures(&windows)), (2, None));
     }
 
     /// Servers that share a store have clocks of their own: that one is slow is no reason to make people wait.

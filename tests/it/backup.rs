@@ -24,7 +24,7 @@ async fn a_restored_backup_lets_no_old_code_in() {
     let again = binary.run(&["backup", "backup"]);
     assert!(again.code == Some(1) && again.complaints.contains("is there already"), "{again:?}");
     let running = binary.run(&["restore", "backup"]);
-    assert!(running.code == Some(1) && running.complaints.contains("a server is running"), "{running:?}");
+    assert!(running.code == Some(1) && running.complaints.contains("stop that one first"), "{running:?}");
 
     // Used only after the backup: it would be unused again.
     assert_eq!(client.check(&out, &out_code).await.expect(200)["valid"], true);

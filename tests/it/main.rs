@@ -39,8 +39,10 @@
 //! - [`import`]: people who come from another system
 //! - [`upgrade`]: databases of earlier versions
 //! - [`backup`]: copies of the databases, and what is left of them when they are put back
+//! - [`moving`]: from one kind of store to another
 //! - [`inbox`]: what the dev inbox shows
 //! - [`replicas`]: two servers on one database
+//! - [`store_tls`]: databases and Redis that are spoken to in private
 //! - [`deploy`]: the files that people start from
 //! - [`kill`]: a server that dies in the middle of its work
 //! - [`twilio_verify`], [`startmessaging`]: providers that make the codes; [`messengers`]: WhatsApp and Telegram
@@ -118,6 +120,7 @@ mod listing;
 mod login_pages;
 mod login_pages_attacks;
 mod messengers;
+mod moving;
 mod neighbours;
 mod not_me;
 mod notices;
@@ -140,6 +143,7 @@ mod snapshots;
 mod startmessaging;
 mod statements;
 mod stop;
+mod store_tls;
 mod texts;
 mod tls;
 mod tutorial_express;

@@ -3,8 +3,9 @@
 use uuid::Uuid;
 
 use super::event::{NewEvent, note};
+use super::identifier::claim;
 use super::{AccountTables, uuid};
-use crate::account::model::{Account, AccountId, IdentifierKind};
+use crate::account::model::{Account, AccountId, Identifier, IdentifierKind};
 use crate::clock::Timestamp;
 use crate::db::database::{AssertSqlSafe, Change, DataError, statement};
 
@@ -82,6 +83,26 @@ pub(super) fn account((id, full_name, locale, roles, status, password, reset_by,
     }
 }
 
+/// Makes an account with its claims as part of a change. `is_proven`: another system has proven them.
+pub(in crate::db) async fn make(
+    change: &mut Change,
+    new: &NewAccount,
+    is_proven: bool,
+    created_at: Timestamp,
+    now: Timestamp,
+) -> Result<(), DataError> {
+    let insert = "INSERT INTO account (id, full_name, locale, roles, status, password, password_changed_at, created_at, unproven_until) \
+                  VALUES (?, ?, ?, '', 'active', ?, ?, ?, ?)";
+    let query = statement(insert).bind(new.id).bind(&new.full_name).bind(&new.locale).bind(new.password.as_deref());
+    query.bind(now).bind(created_at).bind(new.unproven_until).execute(&mut *change).await?;
+    for (id, kind, value) in &new.identifiers {
+        let proven_at = is_proven.then_some(now);
+        let (id, kind, value) = (*id, *kind, value.clone());
+        claim(change, &Identifier { id, account: new.id, kind, value, is_registered: true, claimed_at: now, proven_at }).await?;
+    }
+    Ok(())
+}
+
 impl AccountTables {
     /// Makes an account with its claims, or changes nothing. A claim younger than `fresh_since` by an account that has proven
     /// nothing keeps others from registering the same; an older one does not.
@@ -114,15 +135,7 @@ impl AccountTables {
                 return Ok(Registering::Taken(*kind));
             }
         }
-        let insert = "INSERT INTO account (id, full_name, locale, roles, status, password, password_changed_at, created_at, unproven_until) \
-                      VALUES (?, ?, ?, '', 'active', ?, ?, ?, ?)";
-        let query = statement(insert).bind(new.id.to_string()).bind(&new.full_name).bind(&new.locale).bind(new.password.as_deref());
-        query.bind(now.0).bind(now.0).bind(new.unproven_until).execute(&mut change).await?;
-        for (id, kind, value) in &new.identifiers {
-            let insert = "INSERT INTO identifier (id, account_id, kind, value, origin, claimed_at) VALUES (?, ?, ?, ?, 'registered', ?)";
-            let query = statement(insert).bind(id.to_string()).bind(new.id.to_string()).bind(kind.as_str()).bind(value).bind(now.0);
-            query.execute(&mut change).await?;
-        }
+        make(&mut change, new, false, now, now).await?;
         note(&mut change, event).await?;
         change.commit().await?;
         Ok(Registering::Made)

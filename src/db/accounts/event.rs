@@ -23,11 +23,10 @@ pub struct NewEvent {
     pub detail: String,
 }
 
-/// Writes an event as part of a change, and tells the log.
-pub(super) async fn note(change: &mut Change, event: &NewEvent) -> Result<(), DataError> {
-    let account = event.account.map(|id| id.to_string());
+/// Writes an event as part of a change.
+pub(in crate::db) async fn note(change: &mut Change, event: &NewEvent) -> Result<(), DataError> {
     let query = statement("INSERT INTO account_event (id, account_id, at, kind, address, detail) VALUES (?, ?, ?, ?, ?, ?)");
-    let query = query.bind(event.id.to_string()).bind(account).bind(event.at.0).bind(event.kind).bind(&event.address);
+    let query = query.bind(event.id).bind(event.account).bind(event.at).bind(event.kind).bind(&event.address);
     query.bind(&event.detail).execute(change).await.map(drop)
 }
 

@@ -35,6 +35,16 @@ pub(super) fn identifier((id, account, kind, value, origin, claimed_at, proven_a
     }
 }
 
+/// Writes a claim as part of a change. What is proven is owned.
+pub(super) async fn claim(change: &mut Change, new: &Identifier) -> Result<(), DataError> {
+    let insert =
+        "INSERT INTO identifier (id, account_id, kind, value, origin, claimed_at, proven_at, owned_value) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let origin = if new.is_registered { "registered" } else { "added" };
+    let query = statement(insert).bind(new.id).bind(new.account).bind(new.kind.as_str()).bind(&new.value).bind(origin);
+    let owned = new.proven_at.map(|_| new.value.clone());
+    query.bind(new.claimed_at).bind(new.proven_at).bind(owned).execute(change).await.map(drop)
+}
+
 impl AccountTables {
     /// What an account names as its own, the oldest first.
     pub async fn identifiers(&self, account: AccountId) -> Result<Vec<Identifier>, DataError> {
@@ -58,9 +68,7 @@ impl AccountTables {
         if let Some(found) = found {
             return Ok(identifier(found));
         }
-        let insert = "INSERT INTO identifier (id, account_id, kind, value, origin, claimed_at) VALUES (?, ?, ?, ?, 'added', ?)";
-        let query = statement(insert).bind(new.id.to_string()).bind(new.account.to_string()).bind(new.kind.as_str());
-        query.bind(&new.value).bind(new.claimed_at.0).execute(&mut change).await?;
+        claim(&mut change, new).await?;
         change.commit().await?;
         Ok(new.clone())
     }

@@ -11,9 +11,11 @@ mod identifier;
 mod operator;
 mod session;
 
+pub(in crate::db) use account::make;
 pub use account::{NewAccount, NewPassword, Registering};
 pub use current::{Found, SessionKey};
 pub use event::NewEvent;
+pub(in crate::db) use event::note;
 pub use factor::{FactorRow, NewFactor};
 pub use flow::Flow;
 pub use identifier::Proving;

@@ -14,6 +14,8 @@ pub enum Reason {
     NotReady,
     /// It does not let us in: name, password, certificate, rights, or no such database.
     Refused,
+    /// Its certificate is not one to be believed.
+    Untrusted,
     /// A newer version of this program has changed its tables.
     Newer,
     /// A migration broke off, or is not the one that was applied.
@@ -35,6 +37,7 @@ impl Reason {
             Reason::Unreachable => "does not answer",
             Reason::NotReady => "is not ready yet",
             Reason::Refused => "does not let us in",
+            Reason::Untrusted => "shows a certificate that is not trusted here",
             Reason::Newer => "was changed by a newer version of this program: run that one",
             Reason::Migration => "has a migration that is not as it should be",
             Reason::Slow => "took too long",
@@ -75,7 +78,7 @@ impl DataError {
 impl From<sqlx::Error> for DataError {
     fn from(source: sqlx::Error) -> DataError {
         let (reason, detail) = match &source {
-            sqlx::Error::Io(error) => (Reason::Unreachable, error.kind().to_string()),
+            sqlx::Error::Io(error) => broken(error),
             sqlx::Error::PoolTimedOut => (Reason::Unreachable, "no connection in time".into()),
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => (Reason::Unreachable, "closed".into()),
             sqlx::Error::Tls(error) => (Reason::Refused, format!("TLS: {error}")),
@@ -97,7 +100,7 @@ impl From<sqlx::Error> for DataError {
 impl From<MigrateError> for DataError {
     fn from(error: MigrateError) -> DataError {
         match error {
-            MigrateError::VersionMissing(_) => DataError::because(Reason::Newer, ""),
+            MigrateError::VersionMissing(version) => DataError::because(Reason::Newer, format!("it has migration {version}")),
             MigrateError::Execute(error) => DataError::from(error),
             MigrateError::ExecuteMigration(error, version) => {
                 let error = DataError::from(error);
@@ -105,6 +108,15 @@ impl From<MigrateError> for DataError {
             }
             other => DataError::because(Reason::Migration, other.to_string()),
         }
+    }
+}
+
+/// What a connection broke by: nobody who listens, or somebody who is not believed. The latter is no matter of waiting.
+fn broken(error: &std::io::Error) -> (Reason, String) {
+    match error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
+        Some(cause @ rustls::Error::InvalidCertificate(_)) => (Reason::Untrusted, cause.to_string()),
+        Some(cause) => (Reason::Refused, format!("TLS: {cause}")),
+        None => (Reason::Unreachable, error.kind().to_string()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The tables, step by step: one list of names, a file of each for every dialect, and what has been applied of it.
 
 use futures_util::future::BoxFuture;
-use sqlx::migrate::{Migrate, Migration, MigrationType, Migrator};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, Connection, SqlSafeStr};
 
 use super::error::Reason;
@@ -35,9 +35,6 @@ const STEPS: &[Step] = steps![
 pub fn in_sqlite() -> impl Iterator<Item = (&'static str, &'static str)> {
     STEPS.iter().map(|(name, [sqlite, ..])| (*name, *sqlite))
 }
-
-/// Where it is written down what was applied.
-const TABLE: &str = "_sqlx_migrations";
 
 /// The number of a migration. Gaps are allowed: numbers are given out before migrations are written.
 fn version(name: &str) -> i64 {
@@ -87,23 +84,29 @@ async fn wait_for_turn(connection: &mut AnyConnection) -> Result<(), DataError> 
 
 /// Every migration, of a database that is not there yet.
 pub(super) fn none_applied() -> Vec<crate::db::Migration> {
-    STEPS.iter().map(|(name, _)| crate::db::Migration { name, applied: false }).collect()
+    STEPS.iter().map(|(name, _)| crate::db::Migration::of_ours(name, false)).collect()
 }
 
-/// Every migration, and whether the database has it.
+/// Every migration, and whether the database has it; then those that it has from a newer version.
 pub(super) async fn status(connection: &mut AnyConnection) -> Result<Vec<crate::db::Migration>, DataError> {
-    let applied = match connection.list_applied_migrations(TABLE).await {
-        Ok(applied) => applied.into_iter().map(|migration| migration.version).collect(),
-        Err(error) => match DataError::from(error) {
-            // No table, no migration.
-            error if error.reason() == Reason::Other => Vec::new(),
-            error => return Err(error),
-        },
+    let applied = "SELECT version, description FROM _sqlx_migrations ORDER BY version";
+    let mut applied: Vec<(i64, String)> = match sqlx::query_as(applied).fetch_all(connection).await.map_err(DataError::from) {
+        // No table, no migration.
+        Err(error) if error.reason() == Reason::Other => Vec::new(),
+        applied => applied?,
     };
-    if applied.iter().any(|applied| STEPS.iter().all(|(name, _)| version(name) != *applied)) {
-        return Err(DataError::because(Reason::Newer, ""));
-    }
-    Ok(STEPS.iter().map(|(name, _)| crate::db::Migration { name, applied: applied.contains(&version(name)) }).collect())
+    let mut all: Vec<_> = STEPS
+        .iter()
+        .map(|(name, _)| {
+            let before = applied.len();
+            applied.retain(|(found, _)| *found != version(name));
+            crate::db::Migration::of_ours(name, applied.len() < before)
+        })
+        .collect();
+    // Ours are written down by their whole names; whoever writes otherwise is named by both.
+    let named = |(version, name): (i64, String)| if self::version(&name) == version { name } else { format!("{version:04}_{name}") };
+    all.extend(applied.into_iter().map(|newer| crate::db::Migration::of_newer(named(newer))));
+    Ok(all)
 }
 
 #[cfg(test)]

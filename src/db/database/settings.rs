@@ -73,6 +73,22 @@ impl Place {
         Ok(Place::Server(dialect, Redacted::new(url.to_owned())))
     }
 
+    /// The same, where the server must show a certificate that this authority vouches for (a file in PEM), or one that the system
+    /// trusts. Unless the URL says otherwise, it must be for that very host, and there is no connection without one.
+    pub fn trusting(self, authority: &Path) -> Place {
+        let Place::Server(dialect, url) = self else { return self };
+        let Ok(mut address) = Url::parse(url.expose()) else { return Place::Server(dialect, url) };
+        let (mode, strict, file) = match dialect {
+            Dialect::Postgres => ("sslmode", "verify-full", "sslrootcert"),
+            Dialect::Mysql | Dialect::Sqlite => ("ssl-mode", "VERIFY_IDENTITY", "ssl-ca"),
+        };
+        if !address.query_pairs().any(|(name, _)| matches!(&*name, "sslmode" | "ssl-mode")) {
+            address.query_pairs_mut().append_pair(mode, strict);
+        }
+        address.query_pairs_mut().append_pair(file, &authority.to_string_lossy());
+        Place::Server(dialect, Redacted::new(address.into()))
+    }
+
     /// Whose SQL is spoken there.
     pub fn dialect(&self) -> Dialect {
         match self {
@@ -98,6 +114,18 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_authority_makes_certificates_obligatory() {
+        for (url, with_authority) in [
+            ("postgres://me:a%20b@db/app", "postgres://me:a%20b@db/app?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem"),
+            ("postgres://db/app?sslmode=verify-ca", "postgres://db/app?sslmode=verify-ca&sslrootcert=%2Fetc%2Fca.pem"),
+            ("mysql://db/app", "mysql://db/app?ssl-mode=VERIFY_IDENTITY&ssl-ca=%2Fetc%2Fca.pem"),
+        ] {
+            let place = Place::parse(url, Synchronous::Full).expect(url).trusting(Path::new("/etc/ca.pem"));
+            assert!(matches!(&place, Place::Server(_, url) if url.expose() == with_authority), "{with_authority}");
+        }
+    }
 
     #[test]
     fn places_are_read_and_shown_without_secrets() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::verification::limit::{BucketKey, LimitName};
-use crate::verification::model::{CodeBy, Verification, VerificationId};
+use crate::verification::model::{CodeBy, Status, Verification, VerificationId};
 use crate::verification::sharded::Sharded;
 
 /// No provider lets a code of its own live longer (Twilio Verify's longest).
@@ -36,6 +36,21 @@ pub struct Holder {
 }
 
 impl Holder {
+    /// What a verification says of the reference that it has, where the provider made its code; the reference's key first.
+    pub fn of(verification: &Verification) -> Option<(BucketKey, Holder)> {
+        let (_, reference) = verification.delivered_by.as_ref().filter(|_| verification.code_by == CodeBy::Provider)?;
+        let mut holder = Holder::new(verification);
+        if verification.status != Status::Pending {
+            holder.end();
+        }
+        Some((reference_key(reference), holder))
+    }
+
+    /// Used or called off: should the provider not know that yet, the code serves nobody any more.
+    fn end(&mut self) {
+        self.expires_at = self.until;
+    }
+
     fn new(verification: &Verification) -> Holder {
         Holder {
             id: verification.id,
@@ -60,8 +75,8 @@ impl PendingIndex {
     /// Enters a verification, or moves its end.
     pub fn enter(&mut self, verification: &Verification) {
         let key = pending_key(&verification.service, &verification.purpose, &verification.destination.key());
-        if let (CodeBy::Provider, Some((_, reference))) = (verification.code_by, &verification.delivered_by) {
-            self.by_reference.insert(reference_key(reference), Holder::new(verification));
+        if let Some((reference, holder)) = Holder::of(verification) {
+            self.by_reference.insert(reference, holder);
         }
         let ids = self.by_destination.entry(key);
         // Nearly always one: no room for more until more come.
@@ -104,12 +119,11 @@ impl PendingIndex {
     /// Takes one out that ended.
     pub fn remove(&mut self, verification: &Verification) {
         let key = pending_key(&verification.service, &verification.purpose, &verification.destination.key());
-        // Used or called off: should the provider not know that yet, the code serves nobody any more.
         if let Some(holder) =
             verification.delivered_by.as_ref().and_then(|(_, reference)| self.by_reference.get_mut(&reference_key(reference)))
             && holder.id == verification.id
         {
-            holder.expires_at = holder.until;
+            holder.end();
         }
         if let Some(ids) = self.by_destination.get_mut(&key) {
             ids.retain(|(id, _)| *id != verification.id);

@@ -119,6 +119,12 @@ impl Link {
         Met::of(self.run(&Call::new(&MEET, now, Packed::new())).await?)
     }
 
+    /// Makes Redis ask SQL for the failures again before it judges anything, as after a loss: they were written there by another.
+    pub async fn cool(&self, now: Timestamp) -> Result<(), StoreError> {
+        let ledger = format!("{}:failures", self.base);
+        self.send(now, |_| redis::cmd("DEL").arg(&ledger).to_owned()).await.map(drop)
+    }
+
     /// Runs a command that reads.
     pub async fn ask(&self, command: &Cmd, now: Timestamp) -> Result<Value, StoreError> {
         self.send(now, |_| command.clone()).await

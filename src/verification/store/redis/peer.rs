@@ -1,8 +1,8 @@
 //! What `REDIS_URL` says: one server, Sentinels, or a Cluster. Never shown with its password.
 
 use redis::cluster::ClusterClient;
-use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
-use redis::{Client, IntoConnectionInfo, RedisConnectionInfo, TlsMode};
+use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
+use redis::{Client, ConnectionInfo, IntoConnectionInfo, RedisResult, TlsCertificates, TlsMode};
 
 use crate::secret::Redacted;
 use crate::verification::store::redis::link::{ANSWER_WITHIN, CONNECT_WITHIN, Peer};
@@ -21,6 +21,9 @@ pub enum PeerError {
     /// Sentinels know masters by their names.
     #[error("must name the master: redis-sentinel://HOST:26379,HOST:26379/MASTER")]
     Master,
+    /// Without TLS nobody shows a certificate.
+    #[error("is of use with rediss://, rediss-sentinel:// and rediss-cluster:// only")]
+    Plain,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub struct PeerConfig {
     master: String,
     nodes: Nodes,
     is_encrypted: bool,
+    /// Who vouches for the servers; none: whom the system trusts.
+    authorities: Option<TlsCertificates>,
 }
 
 /// How the servers that Sentinels name are opened.
@@ -61,8 +66,15 @@ impl PeerConfig {
             "redis-cluster" | "rediss-cluster" => Kind::Cluster,
             _ => return Err(PeerError::Scheme),
         };
-        let mut config =
-            PeerConfig { kind, urls: Vec::new(), shown: Vec::new(), master: String::new(), nodes: Nodes::default(), is_encrypted };
+        let mut config = PeerConfig {
+            kind,
+            urls: Vec::new(),
+            shown: Vec::new(),
+            master: String::new(),
+            nodes: Nodes::default(),
+            is_encrypted,
+            authorities: None,
+        };
         if kind == Kind::Single {
             config.shown.push(without_secrets(scheme, rest));
             config.urls.push(Redacted::new(url.to_owned()));
@@ -71,6 +83,15 @@ impl PeerConfig {
         }
         // Whatever is wrong is said now, and not with the first verification.
         config.peer().map(|_| config)
+    }
+
+    /// Believes only servers that one of these authorities (PEM) vouches for.
+    pub fn trusting(mut self, authorities: Vec<u8>) -> Result<PeerConfig, PeerError> {
+        if !self.is_encrypted {
+            return Err(PeerError::Plain);
+        }
+        self.authorities = Some(TlsCertificates { client_tls: None, root_cert: Some(authorities) });
+        self.peer().map(|_| self)
     }
 
     /// `[USER[:PASSWORD]@]HOST[:PORT],…[/MASTER][?…]`
@@ -117,29 +138,50 @@ impl PeerConfig {
         Ok(match self.kind {
             Kind::Single => {
                 let info = infos.into_iter().next().ok_or(PeerError::Scheme)?;
-                Peer::Single(Box::new(Client::open(info).map_err(address)?))
+                let client = match &self.authorities {
+                    Some(authorities) => Client::build_with_tls(info, authorities.clone()),
+                    None => Client::open(info),
+                };
+                Peer::Single(Box::new(client.map_err(address)?))
             }
-            Kind::Sentinel => {
-                let mut settings = RedisConnectionInfo::default().set_db(self.nodes.database);
-                if let Some(username) = &self.nodes.username {
-                    settings = settings.set_username(username);
-                }
-                if let Some(password) = &self.nodes.password {
-                    settings = settings.set_password(password.expose());
-                }
-                let mut nodes = SentinelNodeConnectionInfo::default().set_redis_connection_info(settings);
-                if self.is_encrypted {
-                    nodes = nodes.set_tls_mode(TlsMode::Secure);
-                }
-                let client = SentinelClient::build(infos, &self.master, Some(nodes), SentinelServerType::Master).map_err(address)?;
-                Peer::Sentinel(Box::new(tokio::sync::Mutex::new(client)))
-            }
+            Kind::Sentinel => Peer::Sentinel(Box::new(tokio::sync::Mutex::new(self.sentinels(&infos).map_err(address)?))),
             Kind::Cluster => {
                 // Retries of its own would run a script twice when a connection broke after it ran.
-                let client = ClusterClient::builder(infos).retries(0).connection_timeout(CONNECT_WITHIN).response_timeout(ANSWER_WITHIN);
+                let mut client =
+                    ClusterClient::builder(infos).retries(0).connection_timeout(CONNECT_WITHIN).response_timeout(ANSWER_WITHIN);
+                if let Some(authorities) = &self.authorities {
+                    client = client.certs(authorities.clone());
+                }
                 Peer::Cluster(Box::new(client.build().map_err(address)?))
             }
         })
+    }
+
+    /// Sentinels, and how the servers that they name are opened.
+    fn sentinels(&self, infos: &[ConnectionInfo]) -> RedisResult<SentinelClient> {
+        let addresses = infos.iter().map(|info| info.addr().clone());
+        let mut client =
+            SentinelClientBuilder::new(addresses, &self.master, SentinelServerType::Master)?.set_client_to_redis_db(self.nodes.database);
+        if let Some(username) = &self.nodes.username {
+            client = client.set_client_to_redis_username(username);
+        }
+        if let Some(password) = &self.nodes.password {
+            client = client.set_client_to_redis_password(password.expose());
+        }
+        let theirs = infos.first().map(ConnectionInfo::redis_settings);
+        if let Some(username) = theirs.and_then(|settings| settings.username()) {
+            client = client.set_client_to_sentinel_username(username);
+        }
+        if let Some(password) = theirs.and_then(|settings| settings.password()) {
+            client = client.set_client_to_sentinel_password(password);
+        }
+        if self.is_encrypted {
+            client = client.set_client_to_redis_tls_mode(TlsMode::Secure);
+        }
+        if let Some(authorities) = &self.authorities {
+            client = client.set_client_to_redis_certificates(authorities.clone()).set_client_to_sentinel_certificates(authorities.clone());
+        }
+        client.build()
     }
 }
 

@@ -10,7 +10,7 @@ mod failure;
 mod job;
 mod needs;
 mod queue;
-mod records;
+pub(super) mod records;
 mod rows;
 mod statement;
 mod sweep;

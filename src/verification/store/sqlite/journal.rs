@@ -79,6 +79,11 @@ impl BucketJournal {
         Ok(())
     }
 
+    /// Writes all of them.
+    pub fn write_whole(&mut self, connection: &Connection, buckets: &Buckets) -> Result<(), StoreError> {
+        (0..SHARDS).try_for_each(|_| self.write_shard(connection, buckets))
+    }
+
     fn write_shard(&mut self, connection: &Connection, buckets: &Buckets) -> Result<(), StoreError> {
         self.unsharded_bytes = 0;
         self.scratch.clear();

@@ -2,9 +2,11 @@
 //!
 //! [`writer`] is the thread that commits, [`rows`] the tables, [`journal`] the limits, [`index`] the listing by
 //! destination, filled when there is time, [`sweep`] what removes the old. It refuses a file that another server holds.
+//! [`resting`] is the file without its server, for a move.
 
 mod index;
 mod journal;
+pub mod resting;
 pub mod rows;
 mod sweep;
 #[cfg(test)]
@@ -36,7 +38,7 @@ use writer::Writer;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Two servers on one file would each keep their own limits.
-    #[error("{0} is in use by another countersign server")]
+    #[error("{0} is in use by another countersign server: stop that one first")]
     InUse(String),
     /// The file system refused.
     #[error("cannot open {0}: {1}")]
@@ -92,7 +94,8 @@ impl SqliteStore {
     }
 }
 
-fn lock(path: &Path) -> Result<File, OpenError> {
+/// Keeps every server off the file, for as long as what it returns lives. Refused while one has it.
+pub fn lock(path: &Path) -> Result<File, OpenError> {
     let path = path.with_extension("lock");
     let name = path.display().to_string();
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);

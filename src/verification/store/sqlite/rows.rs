@@ -22,6 +22,9 @@ const HISTORY: &str = "SELECT id, service, purpose, destination, country, subjec
     delivery, provider, reference \
     FROM verification JOIN event ON about = id";
 
+/// Entries of the audit log.
+const EVENTS: &str = "SELECT about, revision, at, kind, client, ip, detail FROM event";
+
 /// A value in the database that this version cannot read.
 #[derive(Debug, thiserror::Error)]
 #[error("column {column} holds what this version cannot read")]
@@ -174,9 +177,7 @@ impl Rows for SqliteRows<'_> {
     fn idempotency(&mut self, key: &[u8; 32]) -> Result<Option<IdempotencyRow>, StoreError> {
         let mut statement =
             self.connection.prepare_cached("SELECT payload, answer, created_at FROM idempotency WHERE key = ?1").map_err(database)?;
-        let row = statement
-            .query_row([key], |row| Ok(IdempotencyRow { payload: row.get(0)?, answer: row.get(1)?, created_at: Timestamp(row.get(2)?) }));
-        row.optional().map_err(database)
+        statement.query_row([key], idempotency).optional().map_err(database)
     }
 
     fn keep_idempotency(&mut self, key: &[u8; 32], row: &IdempotencyRow) -> Result<(), StoreError> {
@@ -213,64 +214,97 @@ pub fn get(connection: &Connection, id: VerificationId) -> Result<Option<Verific
     static SELECT: LazyLock<String> = LazyLock::new(|| format!("{HISTORY} WHERE id = ?1 ORDER BY revision"));
     let mut statement = connection.prepare_cached(&SELECT).map_err(database)?;
     let mut found = None;
-    statement.query([id.as_bytes()]).and_then(|rows| standing(rows, |row| found = Some(row))).map_err(database)?;
+    standing(statement.query([id.as_bytes()]).map_err(database)?, |row| {
+        found = Some(row);
+        Ok::<_, StoreError>(())
+    })?;
     Ok(found)
 }
 
 /// Pending verifications that began at or after `from` and live at `now`, oldest first.
 pub fn pending(connection: &Connection, from: VerificationId, now: Timestamp) -> Result<Vec<Verification>, StoreError> {
-    let mut statement = connection.prepare_cached(&format!("{HISTORY} WHERE id >= ?1 ORDER BY id, revision")).map_err(database)?;
     let mut pending = Vec::new();
-    let keep = |row: Verification| {
+    since(connection, from, |row| {
         if row.status == Status::Pending && row.expires_at > now {
             pending.push(row);
         }
-    };
-    statement.query([from.as_bytes()]).and_then(|rows| standing(rows, keep)).map_err(database)?;
+        Ok::<_, StoreError>(())
+    })?;
     Ok(pending)
 }
 
+/// Verifications that began at or after `from`, oldest first, each where it stands.
+pub fn since<E: From<StoreError>>(
+    connection: &Connection,
+    from: VerificationId,
+    each: impl FnMut(Verification) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut statement = connection.prepare_cached(&format!("{HISTORY} WHERE id >= ?1 ORDER BY id, revision")).map_err(database)?;
+    standing(statement.query([from.as_bytes()]).map_err(database)?, each)
+}
+
 /// Works each verification's events into it, and hands it over where it stands.
-fn standing(mut rows: rusqlite::Rows<'_>, mut each: impl FnMut(Verification)) -> rusqlite::Result<()> {
+fn standing<E: From<StoreError>>(mut rows: rusqlite::Rows<'_>, mut each: impl FnMut(Verification) -> Result<(), E>) -> Result<(), E> {
     let mut current: Option<Verification> = None;
-    while let Some(row) = rows.next()? {
-        let id = Uuid::from_bytes(row.get(0)?);
+    while let Some(row) = rows.next().map_err(database)? {
+        let id = Uuid::from_bytes(row.get(0).map_err(database)?);
         let mut verification = match current.take() {
             Some(same) if same.id == id => same,
             before => {
-                before.map(&mut each);
-                begun(row)?
+                before.map_or(Ok(()), &mut each)?;
+                begun(row).map_err(database)?
             }
         };
-        happened(&mut verification, row)?;
+        happened(&mut verification, row).map_err(database)?;
         current = Some(verification);
     }
-    current.map(each);
-    Ok(())
+    current.map_or(Ok(()), each)
 }
 
 /// The events about one thing, oldest first.
 pub fn events(connection: &Connection, about: Uuid) -> Result<Vec<Event>, StoreError> {
-    let mut statement = connection
-        .prepare_cached("SELECT revision, at, kind, client, ip, detail FROM event WHERE about = ?1 ORDER BY revision")
-        .map_err(database)?;
-    let rows = statement
-        .query_map([about.as_bytes()], |row| {
-            let origin = Origin {
-                client: row.get::<_, Option<[u8; 16]>>(3)?.map(Uuid::from_bytes),
-                ip: row.get::<_, Option<String>>(4)?.and_then(|ip| ip.parse().ok()),
-            };
-            Ok(Event {
-                about,
-                revision: row.get(0)?,
-                at: Timestamp(row.get(1)?),
-                kind: named(row, 2, "kind", EventKind::parse)?,
-                origin,
-                detail: row.get(5)?,
-            })
-        })
-        .map_err(database)?;
+    let mut statement = connection.prepare_cached(&format!("{EVENTS} WHERE about = ?1 ORDER BY revision")).map_err(database)?;
+    let rows = statement.query_map([about.as_bytes()], event).map_err(database)?;
     rows.collect::<Result<_, _>>().map_err(database)
+}
+
+/// Every event, beside the others about the same.
+pub fn all_events<E: From<StoreError>>(connection: &Connection, mut each: impl FnMut(Event) -> Result<(), E>) -> Result<(), E> {
+    let mut statement = connection.prepare(&format!("{EVENTS} ORDER BY about, revision")).map_err(database)?;
+    let rows = statement.query_map([], event).map_err(database)?;
+    rows.into_iter().try_for_each(|found| each(found.map_err(database)?))
+}
+
+fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
+    let origin = Origin {
+        client: row.get::<_, Option<[u8; 16]>>(4)?.map(Uuid::from_bytes),
+        ip: row.get::<_, Option<String>>(5)?.and_then(|ip| ip.parse().ok()),
+    };
+    Ok(Event {
+        about: Uuid::from_bytes(row.get(0)?),
+        revision: row.get(1)?,
+        at: Timestamp(row.get(2)?),
+        kind: named(row, 3, "kind", EventKind::parse)?,
+        origin,
+        detail: row.get(6)?,
+    })
+}
+
+/// Everything that is kept for callers' keys.
+pub fn all_idempotency<E: From<StoreError>>(
+    connection: &Connection,
+    mut each: impl FnMut([u8; 32], IdempotencyRow) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut statement = connection.prepare("SELECT payload, answer, created_at, key FROM idempotency").map_err(database)?;
+    let rows = statement.query_map([], |row| Ok((row.get(3)?, idempotency(row)?))).map_err(database)?;
+    rows.into_iter().try_for_each(|found| {
+        let (key, row) = found.map_err(database)?;
+        each(key, row)
+    })
+}
+
+fn idempotency(row: &Row<'_>) -> rusqlite::Result<IdempotencyRow> {
+    Ok(IdempotencyRow { payload: row.get(0)?, answer: row.get(1)?, created_at: Timestamp(row.get(2)?) })
 }
 
 /// A verification as it began.
