@@ -112,8 +112,8 @@ async fn a_body_that_stalls_is_408() {
     assert!(heard.starts_with("HTTP/1.1 408 Request Timeout"), "{heard}");
 }
 
-/// The head of a request whose body stops after its first byte.
-const HALF: &str = "POST /v1/verifications HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n";
+/// The head of a request whose body stops after its first byte, to a route that waits for it.
+const HALF: &str = "POST /send-code HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n";
 /// Four places, and behind a proxy.
 const FOUR: &str = "[server]\nmax_requests = 4\ntrusted_proxies = [\"127.0.0.1\"]";
 
@@ -165,7 +165,7 @@ async fn half_a_body_of_http2_holds_no_place() {
     let mut halves = Vec::new();
     for _ in 0..50 {
         let body = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>());
-        let request = hyper::Request::post(format!("http://{}/v1/verifications", app.address)).header("content-type", "application/json");
+        let request = hyper::Request::post(format!("http://{}/send-code", app.address)).header("content-type", "application/json");
         sender.ready().await.expect("the connection lives");
         halves.push(tokio::spawn(sender.send_request(request.body(body).expect("a request"))));
     }
