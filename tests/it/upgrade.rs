@@ -1,7 +1,7 @@
 //! R25: databases of earlier versions, as SQL texts in `tests/fixtures/databases`, opened by this one. A release adds a
 //! directory and takes none away. And a database that a later version has migrated while this one was at work.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection};
@@ -84,6 +84,7 @@ async fn who_runs_goes_on_beside_a_newer_version() {
     client.check(&begun, &wrong(&code, 1)).await.expect(200);
     let person = |index: u32| Person {
         wire: Arc::clone(&server.wire),
+        app: Weak::new(),
         phone: number(index),
         email: format!("person{index}@example.org"),
         jar: Some(Mutex::default()),
