@@ -10,7 +10,7 @@ use super::{BuildError, make_data_dir};
 use crate::audit::AuditLog;
 use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
-use crate::db::database::{Database, Reason, Settings};
+use crate::db::database::{Database, Reason, Settings, patience};
 use crate::db::kept::KeptFailures;
 use crate::secret::Entropy;
 use crate::verification::store::Store;
@@ -73,7 +73,9 @@ pub fn verifications(config: &Config, database: &Database, entropy: &dyn Entropy
 /// Opens the database of accounts and clients, for a command that cannot do without.
 pub async fn database(config: &Config) -> Result<Database, BuildError> {
     make_data_dir(config)?;
-    Database::open(config.database_settings()?).await.map_err(BuildError::Database)
+    let settings = config.database_settings()?;
+    let statement_timeout = settings.statement_timeout.max(patience::OF_COMMANDS);
+    Database::open(Settings { statement_timeout, ..settings }).await.map_err(BuildError::Database)
 }
 
 /// Opens it for a server. One that does not answer yet is no reason not to start: it is asked again and again, and until it
