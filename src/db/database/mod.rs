@@ -87,6 +87,11 @@ impl Database {
         let connections = if dialect == Dialect::Sqlite { FILE_CONNECTIONS } else { settings.connections };
         let words = greeting(&settings);
         let options = AnyPoolOptions::new().max_connections(connections).acquire_timeout(settings.acquire_timeout);
+        let options = match dialect {
+            // Twice in the time after which the server would, and would write a warning into its log.
+            Dialect::Mysql => options.idle_timeout(patience::RESTED_TOO_LONG / 2),
+            Dialect::Sqlite | Dialect::Postgres => options,
+        };
         let options = options.after_connect(move |connection, _| {
             let words = words.clone();
             Box::pin(async move { sqlx::raw_sql(words).execute(connection).await.map(drop) })
@@ -288,6 +293,7 @@ fn address(settings: &Settings) -> Result<String, DataError> {
 fn greeting(settings: &Settings) -> SqlStr {
     let milliseconds = settings.statement_timeout.as_millis();
     let seconds = settings.statement_timeout.as_secs().max(1);
+    let (abandoned, rested) = (patience::ABANDONED.as_secs(), patience::RESTED_TOO_LONG.as_secs());
     let words = match &settings.place {
         Place::File(_, synchronous) => format!(
             "PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON; PRAGMA synchronous = {}",
@@ -296,13 +302,13 @@ fn greeting(settings: &Settings) -> SqlStr {
         Place::Server(Dialect::Mysql, _) => format!(
             // What stands in `/*M!` is read by MariaDB alone, what stands in `/*!50708` by MySQL alone.
             "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', \
-             innodb_lock_wait_timeout = {seconds} /*M! , max_statement_time = {seconds} */ /*!50708 , max_execution_time = {milliseconds} */; \
+             innodb_lock_wait_timeout = {seconds} /*M! , max_statement_time = {seconds} */ /*M!100300 , idle_transaction_timeout = {abandoned} */ \
+             /*!50708 , max_execution_time = {milliseconds} , wait_timeout = {rested} */; \
              SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
         ),
         Place::Server(..) => format!(
-            "SET statement_timeout = {milliseconds}; SET lock_timeout = {milliseconds}; SET idle_in_transaction_session_timeout = {}; \
-             SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED",
-            milliseconds * 3
+            "SET statement_timeout = {milliseconds}; SET lock_timeout = {milliseconds}; \
+             SET idle_in_transaction_session_timeout = '{abandoned}s'; SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED"
         ),
     };
     AssertSqlSafe(words).into_sql_str()

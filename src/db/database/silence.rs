@@ -11,6 +11,7 @@ use super::*;
 use crate::db::Synchronous;
 
 const INSERT: &str = "INSERT INTO account_event (id, account_id, at, kind, address, detail) VALUES ('1', NULL, 1, 'a', 'b', 'c')";
+const LOCK: &str = "SELECT slot FROM lock_slot WHERE slot = 1 FOR UPDATE";
 /// A time that nobody waits where something is wrong.
 const LONG: Duration = Duration::from_secs(10);
 
@@ -74,6 +75,31 @@ async fn who_hangs_up_on_a_silent_database_leaves_his_place() {
         }
     };
     timeout(LONG, free).await.expect("four places");
+}
+
+/// R09, OPS: what a replica has locked that is gone is free again, though its machine said nothing.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a server: tests/databases/run"]
+async fn an_abandoned_change_is_undone() {
+    let own = OwnDatabase::new().await;
+    let link = Link::to(&own.url).await;
+    let (gone, other) = (open(&link.url, 1).await, open(&own.url, 1).await);
+    let mut change = gone.change().await.expect("a change");
+    let _: (i64,) = statement(LOCK).fetch_one(&mut change).await.expect("locked");
+    statement(INSERT).execute(&mut change).await.expect("a row");
+    link.strand();
+    let taken_over = async {
+        loop {
+            let mut change = other.change().await.expect("a change");
+            let locked: Result<(i64,), _> = statement(LOCK).fetch_one(&mut change).await;
+            if locked.is_ok() {
+                break;
+            }
+        }
+    };
+    timeout(LONG, taken_over).await.expect("it is free");
+    assert_eq!(count(&other).await, 0);
+    drop(change);
 }
 
 /// A change that was given up while it began is over: what comes next by the same connection is no part of it, and stays.
