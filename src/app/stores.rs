@@ -88,7 +88,7 @@ pub async fn patient_database(
     let database = Database::unprepared(settings).map_err(BuildError::Database)?;
     match database.prepare().await {
         Ok(()) => {}
-        Err(error) if matches!(error.reason(), Reason::Unreachable | Reason::Slow) && !database.is_file() => {
+        Err(error) if matches!(error.reason(), Reason::Unreachable | Reason::ReadOnly | Reason::Slow) && !database.is_file() => {
             tracing::error!(%error, database = database.shown(), "starting without the database; it is asked again");
             tokio::spawn(join(database.clone(), entropy, stopping));
         }

@@ -44,7 +44,7 @@ impl Lent {
                 Err(silent())
             }
         };
-        if answer.as_ref().is_err_and(|error| error.reason() == Reason::Unreachable) {
+        if answer.as_ref().is_err_and(|error| matches!(error.reason(), Reason::Unreachable | Reason::ReadOnly)) {
             self.doubt.raise();
         }
         answer

@@ -1,4 +1,4 @@
-//! What a server does that is gone without a word.
+//! What a server does that is gone without a word, or that another one has replaced.
 
 use std::time::Duration;
 
@@ -114,4 +114,26 @@ async fn a_change_that_was_left_while_it_began_is_undone() {
     link.heal();
     statement(INSERT).execute(&database).await.expect("acknowledged");
     assert_eq!(count(&other).await, 1);
+}
+
+/// A planned switch-over: the old leader takes no changes any more. One call finds out, and the next one asks the new leader.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a server: tests/databases/run"]
+async fn a_leader_that_became_a_follower_is_left() {
+    let own = OwnDatabase::new().await;
+    let database = open(&own.url, 4).await;
+    let becomes = match database.dialect() {
+        Dialect::Postgres => "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+        Dialect::Mysql | Dialect::Sqlite => "SET SESSION TRANSACTION READ ONLY",
+    };
+    let mut changes = join_all((0..4).map(|_| database.change())).await;
+    for change in changes.drain(..) {
+        let mut change = change.expect("a change");
+        statement(becomes).execute(&mut change).await.expect("a follower");
+        change.commit().await.expect("a commit");
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let refused = statement(INSERT).execute(&database).await.expect_err("a follower");
+    assert_eq!(refused.reason(), Reason::ReadOnly, "{refused}");
+    statement(INSERT).execute(&database).await.expect("by a new connection");
 }

@@ -49,7 +49,7 @@ impl From<DataError> for Failure {
         match error.reason() {
             // A constraint: another one made the row first, mostly.
             Reason::Conflict | Reason::Constraint | Reason::Slow => Failure::Again(database(error)),
-            Reason::Unreachable | Reason::NotReady | Reason::Refused | Reason::Newer => Failure::Down(database(error)),
+            Reason::Unreachable | Reason::ReadOnly | Reason::NotReady | Reason::Refused | Reason::Newer => Failure::Down(database(error)),
             Reason::Migration | Reason::Other => Failure::Own(database(error)),
         }
     }
