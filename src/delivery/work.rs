@@ -26,8 +26,8 @@ const REPORTS_AT_ONCE: usize = 128;
 /// How often a report is offered to the store: for half a minute, in which most databases are up again. A report that is lost
 /// is a message that is sent twice.
 const NOTED_AT_MOST: u32 = 35;
-/// How often while the server stops: not longer than people wait for that.
-const NOTED_IN_THE_END: u32 = 6;
+/// How often while the server stops: not longer than people wait for that. A database that is silent takes seconds for each.
+const NOTED_IN_THE_END: u32 = 4;
 /// The pause before it is offered again; longer each time, up to the longest.
 const NOTE_AGAIN_AFTER: Duration = Duration::from_millis(100);
 const NOTE_AGAIN_AFTER_AT_MOST: Duration = Duration::from_secs(1);
@@ -35,6 +35,8 @@ const NOTE_AGAIN_AFTER_AT_MOST: Duration = Duration::from_secs(1);
 const LOOK_AGAIN_AFTER: u32 = 10;
 /// A message that waited so long is looked up before it is sent.
 const SUPERSEDED_AFTER: Duration = Duration::from_secs(1);
+/// How long the store may take to say so.
+const LOOKED_UP_WITHIN: Duration = Duration::from_secs(1);
 
 struct Report {
     service: Arc<str>,
@@ -202,9 +204,9 @@ async fn deliver(shared: &Arc<Lanes>, provider: &Provider, health: &Mutex<Health
 
 /// Whether nobody waits for the message any more: it ended, or a newer one was queued. In doubt it is sent.
 async fn is_superseded(tools: &Tools, verification: &Verification) -> bool {
-    match tools.store.get(&verification.service, verification.id).await {
-        Ok(Some((now, _))) => now.status != Status::Pending || now.sends != verification.sends,
-        Ok(None) | Err(_) => false,
+    match tokio::time::timeout(LOOKED_UP_WITHIN, tools.store.get(&verification.service, verification.id)).await {
+        Ok(Ok(Some((now, _)))) => now.status != Status::Pending || now.sends != verification.sends,
+        Ok(Ok(None) | Err(_)) | Err(_) => false,
     }
 }
 
