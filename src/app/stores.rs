@@ -10,7 +10,7 @@ use super::{BuildError, make_data_dir};
 use crate::audit::AuditLog;
 use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
-use crate::db::database::{Database, Place, Reason, Settings};
+use crate::db::database::{Database, Place, Reason, Settings, patience};
 use crate::db::kept::KeptFailures;
 use crate::db::transfer::end::{End, Verifications};
 use crate::secret::Entropy;
@@ -75,7 +75,9 @@ pub fn verifications(config: &Config, database: &Database, entropy: &dyn Entropy
 /// Opens the database of accounts and clients, for a command that cannot do without.
 pub async fn database(config: &Config) -> Result<Database, BuildError> {
     make_data_dir(config)?;
-    Database::open(config.database_settings()?).await.map_err(BuildError::Database)
+    let settings = config.database_settings()?;
+    let statement_timeout = settings.statement_timeout.max(patience::OF_COMMANDS);
+    Database::open(Settings { statement_timeout, ..settings }).await.map_err(BuildError::Database)
 }
 
 /// The same with what lies beside it, for a move. Refused while a server has the file of the embedded store.
@@ -100,7 +102,7 @@ pub async fn patient_database(
     let database = Database::unprepared(settings).map_err(BuildError::Database)?;
     match database.prepare().await {
         Ok(()) => {}
-        Err(error) if matches!(error.reason(), Reason::Unreachable | Reason::Slow) && !database.is_file() => {
+        Err(error) if matches!(error.reason(), Reason::Unreachable | Reason::ReadOnly | Reason::Slow) && !database.is_file() => {
             tracing::error!(%error, database = database.shown(), "starting without the database; it is asked again");
             tokio::spawn(join(database.clone(), entropy, stopping));
         }

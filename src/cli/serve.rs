@@ -180,26 +180,20 @@ fn welcome(config: &Config, from: &Senders, url: &str, admin: &str, first_key: O
     }
 }
 
+/// Housekeeping, until the server stops: it is left where it stands then, since a database that is silent would keep the stop.
 async fn sweep(app: Arc<App>, clock: Arc<dyn Clock>, retention: Duration, mut stopping: watch::Receiver<bool>) {
-    let (mut pause, mut accounts_swept_at) = (REST, clock.now());
+    tokio::select! {
+        () = sweep_verifications(&app, clock.as_ref(), retention) => {}
+        () = sweep_accounts(&app, clock.as_ref(), retention) => {}
+        _ = stopping.wait_for(|stopping| *stopping) => {}
+    }
+}
+
+async fn sweep_verifications(app: &App, clock: &dyn Clock, retention: Duration) {
+    let mut pause = REST;
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            _ = stopping.wait_for(|stopping| *stopping) => return,
-        }
+        tokio::time::sleep(pause).await;
         let now = clock.now();
-        if now >= accounts_swept_at + ACCOUNTS_EVERY {
-            accounts_swept_at = now;
-            forget_old(&app, now).await;
-            if let Err(error) = AccountTables::new(app.database.clone()).sweep(now, now - retention).await {
-                tracing::warn!(%error, "housekeeping of accounts failed");
-            }
-            if let Some(face) = &app.twilio
-                && let Err(error) = face.attempts.sweep(now - retention).await
-            {
-                tracing::warn!(%error, "housekeeping of messages failed");
-            }
-        }
         pause = match app.engine.store.sweep(now - retention, now).await {
             Ok(0) => REST,
             Ok(_) => BREATH,
@@ -208,6 +202,22 @@ async fn sweep(app: Arc<App>, clock: Arc<dyn Clock>, retention: Duration, mut st
                 AFTER_FAILURE
             }
         };
+    }
+}
+
+async fn sweep_accounts(app: &App, clock: &dyn Clock, retention: Duration) {
+    loop {
+        tokio::time::sleep(ACCOUNTS_EVERY).await;
+        let now = clock.now();
+        forget_old(app, now).await;
+        if let Err(error) = AccountTables::new(app.database.clone()).sweep(now, now - retention).await {
+            tracing::warn!(%error, "housekeeping of accounts failed");
+        }
+        if let Some(face) = &app.twilio
+            && let Err(error) = face.attempts.sweep(now - retention).await
+        {
+            tracing::warn!(%error, "housekeeping of messages failed");
+        }
     }
 }
 

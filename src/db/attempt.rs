@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::db::database::{AssertSqlSafe, DataError, Database, Query, statement};
+use crate::db::sweep;
 
 /// Notes that may wait to be written. More are dropped.
 const WAITING: usize = 10_000;
@@ -143,7 +144,7 @@ impl AttemptTable {
 
     /// Forgets what was sent before then.
     pub async fn sweep(&self, before: Timestamp) -> Result<u64, DataError> {
-        statement("DELETE FROM attempt WHERE created_at < ?").bind(before).execute(&self.database).await
+        sweep::all(&self.database, "attempt", "sid", "created_at < ?", before).await
     }
 }
 

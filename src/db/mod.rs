@@ -13,6 +13,7 @@ pub mod rate_limit;
 pub mod refresh_token;
 pub mod service;
 pub mod signing_key;
+pub mod sweep;
 pub mod transfer;
 pub mod twilio;
 

@@ -28,6 +28,8 @@ const REPORTS_AT_ONCE: usize = 128;
 const LOOK_AGAIN_AFTER: u32 = 10;
 /// A message that waited so long is looked up before it is sent.
 const SUPERSEDED_AFTER: Duration = Duration::from_secs(1);
+/// How long the store may take to say so.
+const LOOKED_UP_WITHIN: Duration = Duration::from_secs(1);
 
 struct Report {
     service: Arc<str>,
@@ -170,9 +172,9 @@ async fn deliver(shared: &Arc<Lanes>, provider: &Provider, health: &Mutex<Health
 
 /// Whether nobody waits for the message any more: it ended, or a newer one was queued. In doubt it is sent.
 async fn is_superseded(tools: &Tools, verification: &Verification) -> bool {
-    match tools.store.get(&verification.service, verification.id).await {
-        Ok(Some((now, _))) => now.status != Status::Pending || now.sends != verification.sends,
-        Ok(None) | Err(_) => false,
+    match tokio::time::timeout(LOOKED_UP_WITHIN, tools.store.get(&verification.service, verification.id)).await {
+        Ok(Ok(Some((now, _)))) => now.status != Status::Pending || now.sends != verification.sends,
+        Ok(Ok(None) | Err(_)) | Err(_) => false,
     }
 }
 

@@ -47,9 +47,14 @@ async fn ready(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
         Err(_) => return Err(unavailable("The database does not answer.")),
     }
     match tokio::time::timeout(PING_TIMEOUT, app.engine.store.ping()).await {
-        Ok(Ok(())) => Ok(Json(json!({ "status": "ready", "providers": app.dispatcher.states() }))),
-        Ok(Err(_)) | Err(_) => Err(unavailable("The store does not answer.")),
+        Ok(Ok(())) => {}
+        Ok(Err(_)) | Err(_) => return Err(unavailable("The store does not answer.")),
     }
+    // What it queues now it may not send.
+    if !app.engine.lease.is_held() {
+        return Err(unavailable("The store has not heard that this server is there."));
+    }
+    Ok(Json(json!({ "status": "ready", "providers": app.dispatcher.states() })))
 }
 
 async fn metrics_page(State(app): State<Arc<App>>) -> impl IntoResponse {

@@ -8,8 +8,8 @@ use crate::verification::store::{Delivered, Store, StoreError};
 
 /// How often a report is offered to the store: for half a minute, in which most databases are up again.
 const NOTED_AT_MOST: u32 = 35;
-/// How often while the server stops: not longer than people wait for that.
-const NOTED_IN_THE_END: u32 = 6;
+/// How often while the server stops: not longer than people wait for that. A database that is silent takes seconds for each.
+const NOTED_IN_THE_END: u32 = 4;
 /// The pause before it is offered again; longer each time, up to the longest.
 const NOTE_AGAIN_AFTER: Duration = Duration::from_millis(100);
 const NOTE_AGAIN_AFTER_AT_MOST: Duration = Duration::from_secs(1);

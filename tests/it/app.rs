@@ -106,6 +106,8 @@ impl TestApp {
         if let Some(own) = &own {
             config.database.url = Some(Redacted::new(own.url.clone()));
             config.database.connections = 4;
+            // What a person would no longer wait for a busy machine does.
+            config.database.acquire_timeout.0 = Duration::from_secs(10);
         }
         TestApp::run(config, directory, own, Arc::new(TestClock::default()), None, tls, routes).await
     }

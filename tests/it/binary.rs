@@ -189,7 +189,8 @@ impl Drop for Running {
 }
 
 async fn eventually_mut(child: &mut Child) -> Option<i32> {
-    for _ in 0..2_000 {
+    // As long as a supervisor waits.
+    for _ in 0..6_000 {
         if let Some(status) = child.try_wait().expect("a child") {
             return status.code();
         }

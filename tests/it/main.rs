@@ -4,6 +4,7 @@
 //! What the stories are told with:
 //! - [`app`]: a server in this process, on real sockets, whose clock stands still until a test moves it
 //! - [`binary`]: the real executable as a child process
+//! - [`link`]: the way to a server, which goes silent
 //! - [`own_database`]: a database for one test, in a file or in a server
 //! - [`actors`]: who takes part: a client with a key, a stranger without one, and the inbox
 //! - [`people`]: people at their browsers, and their apps
@@ -41,7 +42,7 @@
 //! - [`backup`]: copies of the databases, and what is left of them when they are put back
 //! - [`moving`]: from one kind of store to another
 //! - [`inbox`]: what the dev inbox shows
-//! - [`replicas`]: two servers on one database
+//! - [`replicas`]: two servers on one database; [`silence`]: a database that is gone without a word
 //! - [`store_tls`]: databases and Redis that are spoken to in private
 //! - [`deploy`]: the files that people start from
 //! - [`kill`]: a server that dies in the middle of its work
@@ -72,6 +73,7 @@ mod actors;
 mod app;
 mod binary;
 mod door;
+mod link;
 mod own_database;
 mod people;
 mod raw;
@@ -137,6 +139,7 @@ mod resend;
 mod secrets;
 mod sign_in;
 mod sign_in_walks;
+mod silence;
 mod slow;
 mod smtp;
 mod snapshots;

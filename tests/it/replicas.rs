@@ -46,3 +46,14 @@ async fn a_stop_hands_the_queue_over() {
     one.stop().await;
     eventually("the other one sends it", async || (client.get(&started).await.expect(200)["delivery"] == "sent").then_some(())).await;
 }
+
+/// R24: a server that the others take for dead sends nothing of what it queues. Until it is heard again it is not ready.
+#[tokio::test]
+#[ignore = "needs a server's database: tests/databases/run"]
+async fn who_was_not_heard_is_not_ready() {
+    let app = TestApp::new().await;
+    app.stranger().get("/readyz").await.expect(200);
+    app.advance(60);
+    app.stranger().get("/readyz").await.problem(503, "unavailable");
+    eventually("it is heard", async || (app.stranger().get("/readyz").await.status == 200).then_some(())).await;
+}

@@ -26,6 +26,7 @@ use uuid::Uuid;
 use crate::account::model::AccountId;
 use crate::clock::Timestamp;
 use crate::db::database::{Change, DataError, Database, statement};
+use crate::db::sweep;
 
 /// The tables, over a pool. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -40,21 +41,29 @@ impl AccountTables {
     }
 
     /// Removes what has ended (flows, sessions, browsers, accounts that nobody ever signed in to), and events from before `kept_since`.
+    /// One table that fails does not keep the others.
     pub async fn sweep(&self, now: Timestamp, kept_since: Timestamp) -> Result<(), DataError> {
-        let database = &self.database;
-        for sql in [
-            "DELETE FROM flow WHERE expires_at <= ?",
-            "DELETE FROM session WHERE expires_at <= ? OR seen_at + idle <= ?",
-            "DELETE FROM refresh_token WHERE expires_at <= ?",
-            "DELETE FROM browser WHERE expires_at <= ?",
-            "DELETE FROM account WHERE unproven_until <= ? \
-             AND NOT EXISTS (SELECT 1 FROM identifier i WHERE i.account_id = account.id AND i.proven_at IS NOT NULL)",
+        let mut swept = Ok(());
+        for (table, key, ended, at) in [
+            ("flow", "token_hash", "expires_at <= ?", now),
+            // Before the sessions, which would take all of theirs along in one step.
+            ("refresh_token", "token_hash", "expires_at <= ?", now),
+            ("session", "id", "expires_at <= ?", now),
+            // No index helps here, since each request of a person would have to change it: it is looked for, which locks nothing.
+            ("session", "id", "seen_at + idle <= ?", now),
+            ("browser", "token_hash", "expires_at <= ?", now),
+            (
+                "account",
+                "id",
+                "unproven_until <= ? \
+                 AND NOT EXISTS (SELECT 1 FROM identifier i WHERE i.account_id = account.id AND i.proven_at IS NOT NULL)",
+                now,
+            ),
+            ("account_event", "id", "at < ?", kept_since),
         ] {
-            let query = (0..sql.matches('?').count()).fold(statement(sql), |query, _| query.bind(now.0));
-            query.execute(database).await?;
+            swept = swept.and(sweep::all(&self.database, table, key, ended, at).await.map(drop));
         }
-        statement("DELETE FROM account_event WHERE at < ?").bind(kept_since.0).execute(database).await?;
-        Ok(())
+        swept
     }
 
     /// The database, for the tables that stand beside these.
@@ -84,6 +93,7 @@ fn uuid(text: &str) -> Uuid {
 mod tests {
     use super::*;
     use crate::account::model::IdentifierKind;
+    use crate::db::database::AssertSqlSafe;
     use crate::db::database::testing::OwnDatabase;
 
     const NOW: Timestamp = Timestamp(1_767_225_600_000);
@@ -152,5 +162,44 @@ mod tests {
         assert_eq!(proven.iter().filter(|proving| **proving == Proving::Owned).count(), 1, "{proven:?}");
         let (left,): (i64,) = statement("SELECT COUNT(*) FROM identifier").fetch_one(tables.database()).await.expect("a count");
         assert_eq!(left, 1);
+    }
+
+    /// What has ended goes, however much it is and in several steps, and also where a table before it cannot be swept.
+    #[tokio::test]
+    async fn what_has_ended_goes_though_another_table_fails() {
+        let own = OwnDatabase::new().await;
+        let tables = AccountTables::new(Database::own(&own).await);
+        tables.register(&person(1, &["a@example.com"]), Timestamp(0), NOW, &event(1)).await.expect("registered");
+        let rows = |numbers: std::ops::Range<u32>, row: &dyn Fn(u32) -> String| numbers.map(row).collect::<Vec<_>>().join(", ");
+        // By age, by rest, and two that live.
+        let session = |number| {
+            let (seen_at, expires_at) = match number {
+                0..300 => (NOW.0, NOW.0),
+                300..600 => (0, NOW.0 + 1),
+                _ => (NOW.0, NOW.0 + 1),
+            };
+            format!("('{number}', '{number}', '{}', 1, 'pwd', 0, 0, {seen_at}, {expires_at}, 1000, '', '')", id(1))
+        };
+        let sessions = rows(0..602, &session);
+        let flows = rows(0..402, &|number| format!("('{number}', 'sign_in', '', '', 1, 0, {})", NOW.0 + i64::from(number >= 400)));
+        for insert in [
+            format!(
+                "INSERT INTO session (id, token_hash, account_id, assurance, methods, created_at, authenticated_at, seen_at, expires_at, idle, \
+                 address, agent) VALUES {sessions}"
+            ),
+            format!("INSERT INTO flow (token_hash, kind, address, state, revision, created_at, expires_at) VALUES {flows}"),
+        ] {
+            statement(AssertSqlSafe(insert)).execute(tables.database()).await.expect("rows");
+        }
+        let left = async |table: &str| {
+            let count = statement(AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}")));
+            let (left,): (i64,) = count.fetch_one(tables.database()).await.expect("a count");
+            left
+        };
+        tables.sweep(NOW, NOW).await.expect("swept");
+        assert_eq!((left("flow").await, left("session").await, left("account_event").await), (2, 2, 1));
+        statement("DROP TABLE flow").execute(tables.database()).await.expect("dropped");
+        tables.sweep(NOW + std::time::Duration::from_secs(1), NOW).await.expect_err("there are no flows to sweep");
+        assert_eq!(left("session").await, 0);
     }
 }

@@ -10,6 +10,8 @@ use sqlx::migrate::MigrateError;
 pub enum Reason {
     /// It does not answer, is starting or stopping, or has no connection to spare.
     Unreachable,
+    /// It takes no changes: another server leads now, and this one follows it.
+    ReadOnly,
     /// It was reached at the start, but its tables are not known to be up to date yet.
     NotReady,
     /// It does not let us in: name, password, certificate, rights, or no such database.
@@ -35,6 +37,7 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::Unreachable => "does not answer",
+            Reason::ReadOnly => "takes no changes: another server leads",
             Reason::NotReady => "is not ready yet",
             Reason::Refused => "does not let us in",
             Reason::Untrusted => "shows a certificate that is not trusted here",
@@ -130,6 +133,8 @@ fn refused(error: &dyn sqlx::error::DatabaseError) -> (Reason, String) {
         // 3024, 1969: the time of a statement is over, in MySQL and in MariaDB.
         (Some(3024 | 1969 | 1028 | 1317), _) | (None, "57014" | "55P03" | "25P03") => Reason::Slow,
         (Some(1040 | 1053 | 1203 | 1226 | 1129), _) | (None, "53300" | "57P01" | "57P02" | "57P03") => Reason::Unreachable,
+        // What was the leader until a moment ago: 1290 and 1836 of a server, 1792 of a session.
+        (Some(1290 | 1792 | 1836), _) | (None, "25006") => Reason::ReadOnly,
         (Some(1044 | 1045 | 1049 | 1130 | 1142 | 1698), _) => Reason::Refused,
         (None, "3D000" | "42501") => Reason::Refused,
         (None, class) if class.starts_with("28") => Reason::Refused,
@@ -139,8 +144,9 @@ fn refused(error: &dyn sqlx::error::DatabaseError) -> (Reason, String) {
         _ => Reason::Other,
     };
     // Names of tables, roles and databases, and no values.
-    let speaks =
-        is_sqlite || matches!(reason, Reason::Unreachable | Reason::Refused | Reason::Conflict | Reason::Slow) || code.starts_with("42");
+    let speaks = is_sqlite
+        || matches!(reason, Reason::Unreachable | Reason::ReadOnly | Reason::Refused | Reason::Conflict | Reason::Slow)
+        || code.starts_with("42");
     (reason, if speaks { format!("{} ({code})", error.message()) } else { format!("SQLSTATE {code}") })
 }
 

@@ -29,6 +29,7 @@ const STEPS: &[Step] = steps![
     "0005_factors",
     "0007_unproven_accounts",
     "0008_failures",
+    "0009_ends",
 ];
 
 /// Each migration with its text for SQLite: what tables there are, and of which columns, is the same in every dialect.

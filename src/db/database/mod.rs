@@ -9,10 +9,18 @@
 //! ([`Change::lock`]).
 
 mod dialect;
+mod doubt;
 mod error;
+mod lent;
+#[cfg(test)]
+#[path = "../../../tests/it/link.rs"]
+pub(crate) mod link;
 mod migrations;
+pub mod patience;
 mod query;
 mod settings;
+#[cfg(test)]
+mod silence;
 #[cfg(test)]
 #[path = "../../../tests/it/own_database.rs"]
 pub(crate) mod testing;
@@ -24,9 +32,13 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use sha2::{Digest, Sha256};
 use sqlx::any::AnyPoolOptions;
-use sqlx::{Any, AnyConnection, AnyPool, Connection, SqlSafeStr, SqlStr, Transaction};
+use sqlx::{AnyConnection, AnyPool, Connection, SqlSafeStr, SqlStr};
+use tokio::time::timeout;
 
 use crate::db::{Migration, client, restrict};
+
+use doubt::Doubt;
+use lent::Lent;
 
 pub use dialect::Dialect;
 pub use error::{DataError, Reason};
@@ -37,8 +49,6 @@ pub use sqlx::AssertSqlSafe;
 
 /// Connections to a file. SQLite has one writer; more of them only wait for each other.
 const FILE_CONNECTIONS: u32 = 4;
-/// A connection that rested for longer is asked whether it is still one, before it is used.
-const RESTED: Duration = Duration::from_secs(1);
 /// The pauses before a change that was in the way of another is tried again.
 const PAUSES: [u64; 6] = [2, 5, 10, 25, 50, 100];
 /// Rows that stand for names that are locked (`lock_slot`).
@@ -50,13 +60,14 @@ pub struct Database {
     pool: AnyPool,
     dialect: Dialect,
     settings: Arc<Settings>,
+    doubt: Arc<Doubt>,
     /// Whether the tables are known to be up to date.
     is_ready: Arc<AtomicBool>,
 }
 
 /// A change in several statements. Undone when dropped.
 pub struct Change {
-    transaction: Transaction<'static, Any>,
+    lent: Lent,
     dialect: Dialect,
 }
 
@@ -76,15 +87,33 @@ impl Database {
         let connections = if dialect == Dialect::Sqlite { FILE_CONNECTIONS } else { settings.connections };
         let words = greeting(&settings);
         let options = AnyPoolOptions::new().max_connections(connections).acquire_timeout(settings.acquire_timeout);
+        let options = match dialect {
+            // Twice in the time after which the server would, and would write a warning into its log.
+            Dialect::Mysql => options.idle_timeout(patience::RESTED_TOO_LONG / 2),
+            Dialect::Sqlite | Dialect::Postgres => options,
+        };
         let options = options.after_connect(move |connection, _| {
             let words = words.clone();
             Box::pin(async move { sqlx::raw_sql(words).execute(connection).await.map(drop) })
         });
-        let options = options.test_before_acquire(false).before_acquire(|connection, rest| {
-            Box::pin(async move { if rest.idle_for > RESTED { connection.ping().await.map(|()| true) } else { Ok(true) } })
+        let doubt = Arc::<Doubt>::default();
+        let doubted = Arc::clone(&doubt);
+        let options = options.test_before_acquire(false).before_acquire(move |connection, found| {
+            let doubted = Arc::clone(&doubted);
+            Box::pin(async move {
+                if doubted.is_about(found.age) {
+                    return Ok(false);
+                }
+                if found.idle_for <= patience::RESTED {
+                    return Ok(true);
+                }
+                let answer = timeout(patience::PING, connection.ping()).await;
+                let answer = answer.unwrap_or_else(|silent| Err(std::io::Error::from(silent).into()));
+                answer.map(|()| true).inspect_err(|_| doubted.raise())
+            })
         });
         let pool = options.connect_lazy(&address(&settings)?)?;
-        Ok(Database { pool, dialect, settings: Arc::new(settings), is_ready: Arc::default() })
+        Ok(Database { pool, dialect, settings: Arc::new(settings), doubt, is_ready: Arc::default() })
     }
 
     /// Brings the tables up to date and takes over what an older version kept elsewhere.
@@ -142,24 +171,28 @@ impl Database {
 
     /// Begins a change. Keep it short, and wait for nothing else in it: in SQLite nobody else writes meanwhile.
     pub async fn change(&self) -> Result<Change, DataError> {
-        let dialect = self.ready()?;
-        let transaction = match dialect {
-            Dialect::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await?,
-            Dialect::Postgres | Dialect::Mysql => self.pool.begin().await?,
-        };
-        Ok(Change { transaction, dialect })
+        self.begin(match self.dialect {
+            Dialect::Sqlite => "BEGIN IMMEDIATE",
+            Dialect::Postgres | Dialect::Mysql => "BEGIN",
+        })
+        .await
     }
 
     /// Begins a change whose statements find all of their rows by keys. PostgreSQL keeps the plans of statements: one that was
     /// made while a table was small must not read all of it ever after.
     pub async fn change_by_keys(&self) -> Result<Change, DataError> {
-        let dialect = self.ready()?;
-        let begin = match dialect {
+        self.begin(match self.dialect {
             Dialect::Sqlite => "BEGIN IMMEDIATE",
             Dialect::Postgres => "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off",
             Dialect::Mysql => "BEGIN",
-        };
-        Ok(Change { transaction: self.pool.begin_with(begin).await?, dialect })
+        })
+        .await
+    }
+
+    async fn begin(&self, words: &'static str) -> Result<Change, DataError> {
+        let mut lent = self.lend().await?;
+        lent.begin(words).await?;
+        Ok(Change { lent, dialect: self.dialect })
     }
 
     /// Does the work, which makes one change, and does it anew while the database undoes it for being in the way of another.
@@ -179,7 +212,18 @@ impl Database {
 
     /// Closes every connection.
     pub async fn close(&self) {
-        self.pool.close().await;
+        match self.is_file() {
+            true => self.pool.close().await,
+            // A server that does not answer hears it from the system.
+            false => drop(timeout(patience::FAREWELL, self.pool.close()).await),
+        }
+    }
+
+    /// A connection of the pool.
+    async fn lend(&self) -> Result<Lent, DataError> {
+        self.ready()?;
+        let patience = (!self.is_file()).then(|| self.settings.statement_timeout + patience::WAY);
+        Ok(Lent::new(self.pool.acquire().await?, patience, Arc::clone(&self.doubt)))
     }
 
     /// One connection beside the pool, without its time limits on statements.
@@ -192,7 +236,7 @@ impl Database {
         let mut connection = match self.is_file() {
             true => AnyConnection::connect(&address).await?,
             false => {
-                let connected = tokio::time::timeout(self.settings.acquire_timeout, AnyConnection::connect(&address)).await;
+                let connected = timeout(self.settings.acquire_timeout, AnyConnection::connect(&address)).await;
                 connected.map_err(|_| DataError::because(Reason::Unreachable, "no connection in time"))??
             }
         };
@@ -202,9 +246,9 @@ impl Database {
         Ok(connection)
     }
 
-    fn ready(&self) -> Result<Dialect, DataError> {
+    fn ready(&self) -> Result<(), DataError> {
         match self.is_ready() {
-            true => Ok(self.dialect),
+            true => Ok(()),
             false => Err(DataError::because(Reason::NotReady, "")),
         }
     }
@@ -213,7 +257,7 @@ impl Database {
 impl Change {
     /// Makes it so.
     pub async fn commit(self) -> Result<(), DataError> {
-        Ok(self.transaction.commit().await?)
+        self.lent.commit().await
     }
 
     /// Waits until no other change has locked one of these names, and locks them until the end of this one: for what is
@@ -249,6 +293,7 @@ fn address(settings: &Settings) -> Result<String, DataError> {
 fn greeting(settings: &Settings) -> SqlStr {
     let milliseconds = settings.statement_timeout.as_millis();
     let seconds = settings.statement_timeout.as_secs().max(1);
+    let (abandoned, rested) = (patience::ABANDONED.as_secs(), patience::RESTED_TOO_LONG.as_secs());
     let words = match &settings.place {
         Place::File(_, synchronous) => format!(
             "PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON; PRAGMA synchronous = {}",
@@ -257,13 +302,13 @@ fn greeting(settings: &Settings) -> SqlStr {
         Place::Server(Dialect::Mysql, _) => format!(
             // What stands in `/*M!` is read by MariaDB alone, what stands in `/*!50708` by MySQL alone.
             "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', \
-             innodb_lock_wait_timeout = {seconds} /*M! , max_statement_time = {seconds} */ /*!50708 , max_execution_time = {milliseconds} */; \
+             innodb_lock_wait_timeout = {seconds} /*M! , max_statement_time = {seconds} */ /*M!100300 , idle_transaction_timeout = {abandoned} */ \
+             /*!50708 , max_execution_time = {milliseconds} , wait_timeout = {rested} */; \
              SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
         ),
         Place::Server(..) => format!(
-            "SET statement_timeout = {milliseconds}; SET lock_timeout = {milliseconds}; SET idle_in_transaction_session_timeout = {}; \
-             SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED",
-            milliseconds * 3
+            "SET statement_timeout = {milliseconds}; SET lock_timeout = {milliseconds}; \
+             SET idle_in_transaction_session_timeout = '{abandoned}s'; SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED"
         ),
     };
     AssertSqlSafe(words).into_sql_str()

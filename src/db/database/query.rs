@@ -6,6 +6,7 @@ use sqlx::query::Query as Prepared;
 use sqlx::{Any, AssertSqlSafe, FromRow, SqlSafeStr, SqlStr};
 use uuid::Uuid;
 
+use super::lent::Lent;
 use super::{Change, DataError, Database, Dialect};
 use crate::clock::Timestamp;
 
@@ -48,12 +49,8 @@ impl Query {
     /// Runs it, and says how many rows it found to change (whether or not they were different before).
     pub async fn execute<'c>(self, on: impl Into<On<'c>>) -> Result<u64, DataError> {
         match on.into() {
-            On::Within(change) => Ok(self.prepared(change.dialect).execute(&mut *change.transaction).await?.rows_affected()),
-            On::Alone(database) => {
-                let dialect = database.ready()?;
-                let pool = &database.pool;
-                database.retrying(|| async { Ok(self.prepared(dialect).execute(pool).await?.rows_affected()) }).await
-            }
+            On::Within(change) => self.executed(&mut change.lent, change.dialect).await,
+            On::Alone(database) => database.retrying(|| async { self.executed(&mut database.lend().await?, database.dialect).await }).await,
         }
     }
 
@@ -64,28 +61,27 @@ impl Query {
 
     /// The first row, if it finds any.
     pub async fn fetch_optional<'c, R: for<'r> FromRow<'r, AnyRow>>(self, on: impl Into<On<'c>>) -> Result<Option<R>, DataError> {
-        let row = match on.into() {
-            On::Within(change) => self.prepared(change.dialect).fetch_optional(&mut *change.transaction).await?,
-            On::Alone(database) => self.prepared(database.ready()?).fetch_optional(&database.pool).await?,
-        };
+        let (on, mut own) = (on.into(), None);
+        let prepared = self.prepared(on.dialect());
+        let row = on.lent(&mut own).await?.ask(|connection| Box::pin(prepared.fetch_optional(connection))).await?;
         Ok(row.as_ref().map(R::from_row).transpose()?)
     }
 
     /// Every row.
     pub async fn fetch_all<'c, R: for<'r> FromRow<'r, AnyRow>>(self, on: impl Into<On<'c>>) -> Result<Vec<R>, DataError> {
-        let rows = match on.into() {
-            On::Within(change) => self.prepared(change.dialect).fetch_all(&mut *change.transaction).await?,
-            On::Alone(database) => self.prepared(database.ready()?).fetch_all(&database.pool).await?,
-        };
-        Ok(rows.iter().map(R::from_row).collect::<Result<_, _>>()?)
+        Ok(self.fetch_rows(on).await?.iter().map(R::from_row).collect::<Result<_, _>>()?)
     }
 
     /// Every row, as it came.
     pub async fn fetch_rows<'c>(self, on: impl Into<On<'c>>) -> Result<Vec<AnyRow>, DataError> {
-        Ok(match on.into() {
-            On::Within(change) => self.prepared(change.dialect).fetch_all(&mut *change.transaction).await?,
-            On::Alone(database) => self.prepared(database.ready()?).fetch_all(&database.pool).await?,
-        })
+        let (on, mut own) = (on.into(), None);
+        let prepared = self.prepared(on.dialect());
+        on.lent(&mut own).await?.ask(|connection| Box::pin(prepared.fetch_all(connection))).await
+    }
+
+    async fn executed(&self, lent: &mut Lent, dialect: Dialect) -> Result<u64, DataError> {
+        let prepared = self.prepared(dialect);
+        Ok(lent.ask(|connection| Box::pin(prepared.execute(connection))).await?.rows_affected())
     }
 
     fn prepared(&self, dialect: Dialect) -> Prepared<'static, Any, AnyArguments> {
@@ -97,6 +93,26 @@ impl Query {
             Value::Text(text) => query.bind(text),
             Value::Number(number) => query.bind(number),
         })
+    }
+}
+
+impl<'c> On<'c> {
+    fn dialect(&self) -> Dialect {
+        match self {
+            On::Alone(database) => database.dialect,
+            On::Within(change) => change.dialect,
+        }
+    }
+
+    /// The connection that it runs on: that of the change, or one of the pool, which is kept in that place meanwhile.
+    async fn lent<'l>(self, own: &'l mut Option<Lent>) -> Result<&'l mut Lent, DataError>
+    where
+        'c: 'l,
+    {
+        match self {
+            On::Alone(database) => Ok(own.insert(database.lend().await?)),
+            On::Within(change) => Ok(&mut change.lent),
+        }
     }
 }
 

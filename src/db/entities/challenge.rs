@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{EntityTables, Tried, json, uuid};
 use crate::clock::Timestamp;
 use crate::db::database::{AssertSqlSafe, DataError, statement};
+use crate::db::sweep;
 use crate::entity::model::{Challenge, ChallengeStatus};
 
 type Row = (String, String, String, String, Option<String>, Option<String>, Option<String>, i64, i64, i64, Option<i64>);
@@ -166,7 +167,7 @@ impl EntityTables {
 
     /// Removes challenges from before a time.
     pub async fn sweep_challenges(&self, before: Timestamp) -> Result<(), DataError> {
-        statement("DELETE FROM challenge WHERE created_at < ?").bind(before).execute(&self.database).await.map(drop)
+        sweep::all(&self.database, "challenge", "id", "created_at < ?", before).await.map(drop)
     }
 }
 

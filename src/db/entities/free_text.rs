@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::{EntityTables, uuid};
 use crate::clock::Timestamp;
 use crate::db::database::{AssertSqlSafe, DataError, statement};
+use crate::db::sweep;
 use crate::verification::model::Channel;
 
 /// How far a text got.
@@ -243,6 +244,6 @@ impl EntityTables {
 
     /// Removes texts from before a time.
     pub async fn sweep_texts(&self, before: Timestamp) -> Result<(), DataError> {
-        statement("DELETE FROM free_text WHERE created_at < ?").bind(before).execute(&self.database).await.map(drop)
+        sweep::all(&self.database, "free_text", "id", "created_at < ?", before).await.map(drop)
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::clock::Timestamp;
 use crate::verification::limit::BucketKey;
@@ -27,6 +28,8 @@ const QUEUE: usize = 8192;
 const BATCH: usize = 512;
 /// Entries that one script brings back: a millisecond or two of Redis's time.
 const BROUGHT_AT_ONCE: usize = 500;
+/// How long SQL may take over them. Those that were not answered may be written; again they change nothing.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Housekeeping in SQL.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// In scripts: later than every time, and exact as a double.
@@ -198,7 +201,8 @@ async fn write_all(log: Arc<dyn DurableLog>, mut waiting: mpsc::Receiver<Waiting
             answers.push(answer);
         }
         let entries: Vec<_> = newest.into_values().collect();
-        let written = log.write(&entries).await;
+        // Everybody waits behind this: a database that has vanished must not keep it.
+        let written = timeout(PATIENCE, log.write(&entries)).await.unwrap_or(Err(StoreError::Overloaded));
         for answer in answers {
             // A caller that went away does not want the answer.
             let _ = answer.send(written.clone());

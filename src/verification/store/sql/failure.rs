@@ -49,9 +49,13 @@ impl From<DataError> for Failure {
         match error.reason() {
             // A constraint: another one made the row first, mostly.
             Reason::Conflict | Reason::Constraint => Failure::Again(database(error)),
-            Reason::Slow | Reason::Unreachable | Reason::NotReady | Reason::Refused | Reason::Untrusted | Reason::Newer => {
-                Failure::Down(database(error))
-            }
+            Reason::Slow
+            | Reason::Unreachable
+            | Reason::ReadOnly
+            | Reason::NotReady
+            | Reason::Refused
+            | Reason::Untrusted
+            | Reason::Newer => Failure::Down(database(error)),
             Reason::Migration | Reason::Other => Failure::Own(database(error)),
         }
     }
