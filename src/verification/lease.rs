@@ -5,7 +5,8 @@
 //! before it hands a message to a provider, and waits while they say that the lease may be over. When it is heard again the
 //! store says whether anything was taken over: if not, what waited goes out; if so, none of it does.
 //!
-//! The others see a lease end by their clocks: they may go as much ahead as [`LASTS`] is longer than two beats.
+//! The others see a lease end by their clocks: they may go as much ahead as [`LASTS`] is longer than two beats. Clocks that
+//! differ by more make messages come twice; so each replica compares its own with the store's, and says so in time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,6 +29,11 @@ const LEAST: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The pause after a beat that somebody waited for, so that a store that is down is not asked all the time.
 const BREATH: Duration = Duration::from_millis(100);
+
+/// How often this machine's clock is compared with the store's, in beats.
+const COMPARED_EVERY: u32 = 30;
+/// By how much they may differ (R16): beyond that a lease may seem to end too soon.
+const SKEW_AT_MOST: Duration = Duration::from_secs(5);
 
 /// Until when it is this replica's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,7 +214,7 @@ pub async fn join(engine: &Arc<Engine>) {
     }
     let (lease, engine) = (Arc::clone(&engine.lease), Arc::downgrade(engine));
     tokio::spawn(async move {
-        loop {
+        for beat in (0..COMPARED_EVERY).cycle() {
             if timeout(EVERY, lease.wanted.notified()).await.is_ok() {
                 tokio::time::sleep(BREATH).await;
             }
@@ -216,8 +222,16 @@ pub async fn join(engine: &Arc<Engine>) {
             if lease.state().ended || !engine.live().await {
                 return;
             }
+            if beat == 0 {
+                engine.compare_clocks().await;
+            }
         }
     });
+}
+
+/// How much two clocks differ at least, of which one showed `shared` at some time between what the other showed.
+fn skew(before: Timestamp, shared: Timestamp, after: Timestamp) -> Duration {
+    shared.until(before).max(after.until(shared))
 }
 
 impl Engine {
@@ -229,6 +243,20 @@ impl Engine {
     pub async fn leave(&self) {
         if let Err(error) = self.lease.end(|until| self.store.heartbeat(until)).await {
             tracing::warn!(%error, "the other replicas hear of the end of this one later");
+        }
+    }
+
+    /// Somebody must hear of clocks that differ before messages come twice.
+    async fn compare_clocks(&self) {
+        let before = self.clock.now();
+        let Ok(Ok(Some(shared))) = timeout(PATIENCE, self.store.shared_clock()).await else { return };
+        let skew = skew(before, shared, self.clock.now());
+        if skew > SKEW_AT_MOST {
+            let seconds = skew.as_secs();
+            tracing::warn!(
+                seconds,
+                "this machine's clock and the store's differ: replicas take each other for dead, and messages come twice"
+            );
         }
     }
 
@@ -374,6 +402,15 @@ mod tests {
         clock.advance(LASTS);
         hears(&lease, Heartbeat::Kept).await;
         assert!(!lease.is_settled(), "the others may have been cut off as well, and need a moment to say that they live");
+    }
+
+    /// R16: what the answer took is nobody's skew.
+    #[test]
+    fn clocks_are_compared() {
+        let at = |seconds: i64| Timestamp(1000 * seconds);
+        for (before, shared, after, seconds) in [(10, 10, 10, 0), (10, 12, 13, 0), (10, 4, 13, 6), (10, 20, 13, 7)] {
+            assert_eq!(skew(at(before), at(shared), at(after)), Duration::from_secs(seconds));
+        }
     }
 
     #[tokio::test]

@@ -1,9 +1,11 @@
 //! The published tutorial's two routes: its words to the letter, without its faults.
 
+use countersign::dev_provider::fault::Fail;
 use serde_json::{Value, json};
 
 use crate::actors::{eventually, number, wrong};
 use crate::app::TestApp;
+use crate::stand_in::StandIn;
 
 const NO_MATCH: &str = r#"{"message":"The phone number and the SMS code doesn't match."}"#;
 const MATCH: &str = r#"{"message":"This is a valid match!"}"#;
@@ -15,6 +17,15 @@ async fn newest_code(app: &TestApp, to: &str, messages: usize) -> String {
         (to_it.len() == messages).then(|| to_it[0]["code"].as_str().expect("a code").to_owned())
     })
     .await
+}
+
+/// A message that no provider took may be asked for again: the answer says when.
+#[tokio::test]
+async fn what_no_provider_took_may_be_asked_for_again() {
+    let down = StandIn::failing(Fail::Rejected).await;
+    let app = crate::delivery::app(&[down.section("a")]).await;
+    let refused = app.stranger().post("/send-code", &[], json!({ "phoneNumber": number(1) })).await;
+    assert_eq!((refused.status, refused.retry_after()), (503, 2));
 }
 
 #[tokio::test]

@@ -400,6 +400,10 @@ pub trait Store: Send + Sync {
     async fn heartbeat(&self, _until: Timestamp) -> Result<Heartbeat, StoreError> {
         Ok(Heartbeat::Alone)
     }
+    /// What the clock shows that all replicas can read; none where nobody shares the store.
+    async fn shared_clock(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
     /// Pending verifications whose message is still queued by a replica that no longer lives (this one before a restart, or
     /// another): what is handed to the providers again. Each is given to one caller only, whose own it is from then on.
     async fn undelivered(&self, now: Timestamp) -> Result<Vec<Verification>, StoreError>;

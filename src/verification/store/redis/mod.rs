@@ -381,6 +381,12 @@ impl Store for RedisStore {
         Ok(Heartbeat::Renamed(new))
     }
 
+    async fn shared_clock(&self) -> Result<Option<Timestamp>, StoreError> {
+        let mut shown = Reply::of(self.link.ask(&redis::cmd("TIME"), self.latest()).await?)?;
+        let (seconds, microseconds) = (shown.number::<i64>()?, shown.number::<i64>()?);
+        Ok(Some(Timestamp(seconds * 1000 + microseconds / 1000)))
+    }
+
     async fn undelivered(&self, now: Timestamp) -> Result<Vec<Verification>, StoreError> {
         let name = self.name.get();
         let arguments = Packed::new().add(id_text(name)).number((now + ADOPTER_LIFE).0);

@@ -175,6 +175,10 @@ impl Store for SqlStore {
         queue::heartbeat(&self.connections, &self.name, until).await.map_err(Failure::into_error)
     }
 
+    async fn shared_clock(&self) -> Result<Option<Timestamp>, StoreError> {
+        queue::shared_clock(&self.connections).await.map_err(Failure::into_error)
+    }
+
     async fn undelivered(&self, now: Timestamp) -> Result<Vec<Verification>, StoreError> {
         queue::undelivered(&self.connections, &self.name, now).await.map_err(Failure::into_error)
     }

@@ -12,6 +12,7 @@ use super::failure::Failure;
 use super::records::{self, json};
 use super::statement::{CLAIM, VERIFICATION};
 use crate::clock::Timestamp;
+use crate::db::database::Dialect;
 use crate::verification::model::{Delivery, Status, Verification, VerificationId};
 use crate::verification::store::Heartbeat;
 use crate::verification::store::name::Name;
@@ -49,6 +50,18 @@ pub async fn heartbeat(connections: &Connections, name: &Name, until: Timestamp)
 async fn renew(connections: &Connections, name: Uuid, until: Timestamp) -> Result<bool, Failure> {
     let values = [until.0.into(), name.to_string().into()];
     Ok(connections.execute("UPDATE replica SET lives_until = ? WHERE id = ?".to_owned(), values).await? > 0)
+}
+
+/// The time by the server's clock. A file has the clock of this machine.
+pub async fn shared_clock(connections: &Connections) -> Result<Option<Timestamp>, Failure> {
+    let sql = match connections.dialect() {
+        Dialect::Sqlite => return Ok(None),
+        Dialect::Postgres => "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS bigint) AS shown",
+        // In UTC: the hour that comes twice in autumn names no time.
+        Dialect::Mysql => "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000 AS shown",
+    };
+    let rows = connections.rows(sql.to_owned(), []).await?;
+    Ok(rows.first().map(|row| records::time(row, "shown")).transpose()?)
 }
 
 /// Takes over what is queued by replicas that no longer live at that time. What was taken before something failed is ours, and

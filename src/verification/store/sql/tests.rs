@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::connection::Connections;
 use super::{SqlStore, queue, records};
 use crate::audit::AuditLog;
+use crate::clock::{Clock, SystemClock};
 use crate::db::database::Database;
 use crate::db::database::testing::{OwnDatabase, connect};
 use crate::verification::limit::{LimitName, Quota, Rule, Take};
@@ -175,6 +176,17 @@ async fn a_beat_that_was_not_answered_is_repeated() {
     let rows = connections.rows("SELECT lives_until FROM replica".to_owned(), []).await.expect("rows");
     let lives: Vec<_> = rows.iter().map(|row| records::time(row, "lives_until").expect("a time")).collect();
     assert_eq!(lives, [until(20)]);
+}
+
+/// The clock that replicas share goes like this machine's, to which servers in tests belong.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shared_clock_is_right() {
+    let own = OwnDatabase::new().await;
+    let shown = queue::shared_clock(&Connections::new(Database::own(&own).await)).await.expect("a time");
+    if let Some(shown) = shown {
+        let now = SystemClock.now();
+        assert!((now.0 - shown.0).abs() < 5000, "{shown} and {now}");
+    }
 }
 
 /// A value that the database does not take fails its own transition, and not those beside it in the batch.

@@ -21,7 +21,7 @@ use super::durable::{DurableLog, Entry, Kind};
 use super::link::Link;
 use super::{PeerConfig, RedisStore};
 use crate::audit::AuditLog;
-use crate::clock::Timestamp;
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::verification::limit::BucketKey;
 use crate::verification::store::{Store, StoreError, conformance};
 
@@ -83,6 +83,14 @@ async fn the_redis_store_conforms() {
         (0..3).map(|_| replica(&server.url(), &format!("shared-{number}"), &log) as Arc<dyn Store>).collect::<Vec<_>>()
     };
     conformance::replicas::run_shared(three).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn the_shared_clock_is_right() {
+    let server = server::Server::start(&[]).await;
+    let shown = empty(&server.url()).shared_clock().await.expect("an answer").expect("a time");
+    assert!((SystemClock.now().0 - shown.0).abs() < 5000, "{shown}");
 }
 
 /// On the servers that the environment names: a Cluster, a Valkey, Sentinels …
