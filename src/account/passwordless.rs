@@ -79,9 +79,7 @@ impl Accounts {
         destination: &Destination,
         channel: Channel,
     ) -> Result<(), AccountError> {
-        let Some(account) = self.tables.candidates(destination.canonical(), 1).await?.into_iter().find(|account| account.is_active) else {
-            return Ok(());
-        };
+        let Some(account) = self.tables.candidates(destination.canonical()).await?.into_iter().next() else { return Ok(()) };
         let identifiers = self.tables.identifiers(account.id).await?;
         let owned = identifiers.iter().find(|found| found.value == destination.canonical() && found.proven_at.is_some());
         let Some(identifier) = owned.filter(|_| self.serves(channel, destination)) else { return Ok(()) };

@@ -80,7 +80,7 @@ impl Accounts {
             Registering::Made => Ok(Registered::Made),
             Registering::Taken(kind) => {
                 for (_, destination) in claims {
-                    for owner in self.tables.candidates(destination.canonical(), 1).await? {
+                    if let Some(owner) = self.tables.candidates(destination.canonical()).await?.into_iter().next() {
                         let owned = self.tables.identifiers(owner.id).await?;
                         if owned.iter().any(|identifier| identifier.value == destination.canonical() && identifier.proven_at.is_some()) {
                             self.notifier.notify(destination.clone(), Arc::clone(&owner.locale), Notice::Taken);

@@ -17,7 +17,6 @@ use crate::account::second_factor::Judged;
 use crate::account::secret_token::SecretToken;
 use crate::account::sessions::Current;
 use crate::account::settings::SecondFactor;
-use crate::account::sign_in::CANDIDATES;
 use crate::account::{AccountError, Accounts, network};
 use crate::db::accounts::{Flow, NewPassword, Proving};
 use crate::verification::destination::Destination;
@@ -121,11 +120,11 @@ impl Accounts {
     /// Whose password a code sent there may change: the owner's; or, of an account that has proven nothing, whoever can
     /// prove what it claims.
     async fn resettable(&self, destination: &Destination) -> Result<Option<(Account, Identifier)>, AccountError> {
-        for account in self.tables.candidates(destination.canonical(), CANDIDATES).await? {
+        for account in self.tables.candidates(destination.canonical()).await? {
             let identifiers = self.tables.identifiers(account.id).await?;
             let is_new = identifiers.iter().all(|identifier| identifier.proven_at.is_none());
             let found = identifiers.into_iter().find(|identifier| identifier.value == destination.canonical());
-            if let Some(found) = found.filter(|found| (is_new || found.proven_at.is_some()) && account.is_active) {
+            if let Some(found) = found.filter(|found| is_new || found.proven_at.is_some()) {
                 return Ok(Some((account, found)));
             }
         }
