@@ -46,6 +46,17 @@ pub enum Enrolled<T> {
     Impossible,
 }
 
+/// Whose code it is, as far as one authenticator app can tell.
+#[derive(PartialEq, Eq)]
+enum CodeOf {
+    /// This one's, and not used before.
+    This,
+    /// Not this one's. It was counted.
+    Other,
+    /// It was not looked at.
+    NotCounted,
+}
+
 impl Accounts {
     /// What the account has enrolled.
     pub async fn factors(&self, current: &Current) -> Result<Vec<FactorRow>, AccountError> {
@@ -117,7 +128,7 @@ impl Accounts {
             return Ok(Enrolled::NotFresh);
         }
         let Some(factor) = self.waiting(current).await?.into_iter().find(|factor| factor.id == id) else { return Ok(Enrolled::Wrong) };
-        if !self.is_code_of(&factor, code).await? {
+        if self.judge_code_of(&factor, code, &[]).await? != CodeOf::This {
             return Ok(Enrolled::Wrong);
         }
         self.tables.name_factor(id, &shortened(name)).await?;
@@ -171,27 +182,34 @@ impl Accounts {
     }
 
     pub(super) async fn judge_totp(&self, account: &Account, code: &str) -> Result<Judged, AccountError> {
+        let mut counted = Vec::new();
         for factor in self.tables.factors(account.id).await? {
-            if factor.method == Method::Totp && factor.confirmed_at.is_some() && self.is_code_of(&factor, code).await? {
-                return Ok(right(Method::Totp));
+            if factor.method != Method::Totp || factor.confirmed_at.is_none() {
+                continue;
+            }
+            match self.judge_code_of(&factor, code, &counted).await? {
+                CodeOf::This => return Ok(right(Method::Totp)),
+                CodeOf::Other => counted.push(factor.id),
+                CodeOf::NotCounted => {}
             }
         }
         Ok(Judged::Wrong)
     }
 
-    /// Whether it is a code of this authenticator app that was not used before. Counted first (ATT-04).
-    async fn is_code_of(&self, factor: &FactorRow, code: &str) -> Result<bool, AccountError> {
+    /// Whether it is a code of this authenticator app that was not used before. Counted first (ATT-04); what was `counted` of the
+    /// same code for the apps before it is given back when it is.
+    async fn judge_code_of(&self, factor: &FactorRow, code: &str, counted: &[Uuid]) -> Result<CodeOf, AccountError> {
         let now = self.now();
-        let Ok(code) = Code::parse(code.trim()) else { return Ok(false) };
+        let Ok(code) = Code::parse(code.trim()) else { return Ok(CodeOf::NotCounted) };
         if !self.tables.attempt_factor(factor.id, now).await? {
-            return Ok(false);
+            return Ok(CodeOf::NotCounted);
         }
         let opened = seal::open(&self.peppers, &[b"totp", factor.account.as_bytes()], &factor.secret);
         let Some(secret) = opened.and_then(totp::Secret::from_bytes) else { return Err(AccountError::Row("factor")) };
-        match totp::accepted_step(&secret, totp::Form::default(), &code, now, factor.counter, totp::Skew::Back) {
-            Some(step) => Ok(self.tables.accept_factor(factor.id, step, now).await?),
-            None => Ok(false),
-        }
+        let step = totp::accepted_step(&secret, totp::Form::default(), &code, now, factor.counter, totp::Skew::Back);
+        let Some(step) = step else { return Ok(CodeOf::Other) };
+        let is_accepted = self.tables.accept_factor(factor.id, step, counted, now).await?;
+        Ok(if is_accepted { CodeOf::This } else { CodeOf::Other })
     }
 
     pub(super) async fn judge_recovery_code(&self, visitor: &Visitor, account: &Account, typed: &str) -> Result<Judged, AccountError> {
