@@ -13,6 +13,7 @@ use crate::account::sessions::{Current, reference};
 use crate::account::{AccountError, Accounts, seal};
 use crate::db::accounts::{FactorRow, NewFactor};
 use crate::secret::Code;
+use crate::verification::limit::Limited;
 
 /// An authenticator app's first code has to come within this time, in milliseconds (TOTP-05).
 pub(super) const CONFIRM_WITHIN: i64 = 10 * 60 * 1000;
@@ -44,6 +45,8 @@ pub enum Enrolled<T> {
     Wrong,
     /// There are too many, or browsers offer none here.
     Impossible,
+    /// Too often.
+    Limited(Limited),
 }
 
 /// Whose code it is, as far as one authenticator app can tell.
@@ -143,6 +146,9 @@ impl Accounts {
     pub async fn make_recovery_codes(&self, visitor: &Visitor, current: &Current) -> Result<Enrolled<Vec<String>>, AccountError> {
         if !self.is_fresh(current) {
             return Ok(Enrolled::NotFresh);
+        }
+        if let Err(limited) = self.take_change(current).await? {
+            return Ok(Enrolled::Limited(limited));
         }
         let (account, now) = (&current.account, self.now());
         let (mut shown, mut rows) = (Vec::new(), Vec::new());

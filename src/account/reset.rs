@@ -71,6 +71,8 @@ pub enum Changed {
     NotFresh,
     /// It breaks a rule.
     Invalid(InvalidField),
+    /// Too often.
+    Limited(Limited),
 }
 
 impl Accounts {
@@ -184,6 +186,9 @@ impl Accounts {
     pub async fn change_password(&self, visitor: &Visitor, current: &Current, password: &str) -> Result<Changed, AccountError> {
         if !self.is_fresh(current) {
             return Ok(Changed::NotFresh);
+        }
+        if let Err(limited) = self.take_change(current).await? {
+            return Ok(Changed::Limited(limited));
         }
         let password = match self.acceptable(password, vec![current.account.full_name.clone()]).await? {
             Ok(password) => password,

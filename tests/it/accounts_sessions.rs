@@ -263,3 +263,20 @@ async fn services_ask_what_a_token_is_worth() {
     ann.act("POST", "/auth/logout").await.expect(200);
     assert_eq!(service.post("/auth/introspect", ask).await.expect(200), json!({ "active": false }));
 }
+
+/// PWD-03: whoever is signed in does not keep the threads that hash passwords from everybody else.
+#[tokio::test]
+async fn passwords_and_recovery_codes_are_made_a_few_at_a_time() {
+    let app = TestApp::new().await;
+    let ann = Person::browser(&app, 1).arrive().await;
+    for _ in 0..5 {
+        ann.post("/auth/recovery-codes", json!({})).await.expect(201);
+        ann.post("/auth/password/change", json!({ "password": PASSWORD })).await.expect(200);
+    }
+    for (path, body) in [("/auth/recovery-codes", json!({})), ("/auth/password/change", json!({ "password": PASSWORD }))] {
+        let limited = ann.post(path, body).await.problem(429, "limited");
+        assert_eq!(limited["limit"], "account_changes", "{path}");
+    }
+    app.advance(60);
+    ann.post("/auth/recovery-codes", json!({})).await.expect(201);
+}

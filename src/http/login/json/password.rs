@@ -95,5 +95,6 @@ pub async fn change(
         Changed::Done => Ok(Json(MessageBody { message: "The password is changed.", method: None })),
         Changed::NotFresh => Err(Problem::new(ProblemCode::ConfirmationRequired)),
         Changed::Invalid(invalid) => Err(invalid.into()),
+        Changed::Limited(limited) => Err(limited.into()),
     }
 }
