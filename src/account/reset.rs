@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::account::asking::Share;
 use crate::account::model::{Account, Identifier, Method, Visitor};
 use crate::account::notice::Notice;
 use crate::account::password::Password;
@@ -32,6 +33,9 @@ const FLOW_LIFE: Duration = Duration::from_secs(30 * 60);
 struct State {
     verification: Option<Uuid>,
     identifier: Option<Uuid>,
+    /// A provider makes the codes that go there, whether anybody is there or not.
+    #[serde(default)]
+    by_provider: bool,
 }
 
 /// What came of asking for a reset.
@@ -58,8 +62,6 @@ pub enum Reset {
     Invalid(InvalidField),
     /// Too many.
     Limited(Limited),
-    /// Whoever made the code could not be asked.
-    NotJudged,
 }
 
 /// What came of another password.
@@ -87,18 +89,22 @@ impl Accounts {
             return Ok(Forgot::Limited(limited));
         }
         let token = SecretToken::random(self.entropy.as_ref());
+        let by_provider = self.is_by_provider(self.usual_channel(&destination), &destination);
         let flow = Flow {
             token_hash: token.hash(RESET),
             kind: RESET.into(),
             account: None,
             identifier_hash: Some(self.typed_hash(&destination)),
             address: network(visitor),
-            state: "{}".into(),
+            state: encode(&State { by_provider, ..State::default() })?,
             revision: 0,
             created_at: now,
             expires_at: now + FLOW_LIFE,
         };
         self.tables.begin_flow(&flow).await?;
+        if !self.pay(visitor, &destination).await? {
+            return Ok(Forgot::Begun(token));
+        }
         let (accounts, visitor) = (Arc::clone(self), visitor.clone());
         tokio::spawn(async move {
             if let Err(error) = accounts.send_reset(&visitor, &flow, &destination).await {
@@ -111,11 +117,11 @@ impl Accounts {
     async fn send_reset(&self, visitor: &Visitor, flow: &Flow, destination: &Destination) -> Result<(), AccountError> {
         let Some((account, identifier)) = self.resettable(destination).await? else { return Ok(()) };
         let channel = self.usual_channel(destination);
-        let Ok(sent) = self.send(visitor, &account, destination, channel, None, RESET, false).await? else { return Ok(()) };
-        let state = State { verification: Some(sent.id), identifier: Some(identifier.id) };
-        let state = serde_json::to_string(&state).map_err(|_| AccountError::Row("flow"))?;
+        let Ok(sent) = self.send(visitor, &account, destination, channel, None, RESET, Share::Paid).await? else { return Ok(()) };
+        let by_provider = self.is_by_provider(channel, destination);
+        let state = State { verification: Some(sent.id), identifier: Some(identifier.id), by_provider };
         // From now on it ends with the account's other flows: one reset makes the others worthless.
-        self.tables.advance_flow_of(flow, account.id, &state).await?;
+        self.tables.advance_flow_of(flow, account.id, &encode(&state)?).await?;
         Ok(())
     }
 
@@ -152,11 +158,10 @@ impl Accounts {
             // Nobody is there: a code is as wrong as any, and counts for the address like one (ENM-01).
             _ => (Uuid::nil(), None),
         };
-        match self.check_code(visitor, verification, RESET, code, Method::Sms).await? {
+        match self.check_first_code(visitor, verification, RESET, code, Method::Sms, state.by_provider).await? {
             Judged::Right(_) => {}
-            Judged::Wrong => return Ok(Reset::Wrong),
+            Judged::Wrong | Judged::Unanswered => return Ok(Reset::Wrong),
             Judged::Limited(limited) => return Ok(Reset::Limited(limited)),
-            Judged::Unanswered => return Ok(Reset::NotJudged),
         }
         let Some(identifier) = identifier else { return Ok(Reset::Wrong) };
         if !self.tables.end_flow(&flow.token_hash).await? {
@@ -211,4 +216,8 @@ impl Accounts {
         let with_second_factor = self.settings.second_factor == SecondFactor::Required;
         Ok(self.hasher.acceptable(&password, with_second_factor, own_words).await?.map(|()| password))
     }
+}
+
+fn encode(state: &State) -> Result<String, AccountError> {
+    serde_json::to_string(state).map_err(|_| AccountError::Row("flow"))
 }

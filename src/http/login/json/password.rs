@@ -13,7 +13,7 @@ use crate::http::extract::StrictJson;
 use crate::http::login::browser::{Browser, Cookie, SetCookies};
 use crate::http::login::json::answers::{ForgotBody, MessageBody};
 use crate::http::login::json::bodies::{IdentifierBody, PasswordBody, ResetBody};
-use crate::http::login::json::refusals::{BodyRefusals, PersonRefusals, not_judged, wrong};
+use crate::http::login::json::refusals::{BodyRefusals, PersonRefusals, wrong};
 use crate::http::login::person::{People, Person};
 use crate::http::problem::{Problem, ProblemBody, ProblemCode};
 
@@ -74,7 +74,6 @@ pub async fn reset(
         Reset::Ended => Err(Problem::new(ProblemCode::FlowEnded)),
         Reset::Invalid(invalid) => Err(invalid.into()),
         Reset::Limited(limited) => Err(limited.into()),
-        Reset::NotJudged => Err(not_judged()),
     }
 }
 
