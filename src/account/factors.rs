@@ -77,7 +77,7 @@ impl Accounts {
             return Ok(Enrolled::Impossible);
         }
         let secret = totp::Secret::random(self.entropy.as_ref());
-        let sealed = seal::seal(&self.peppers, self.entropy.as_ref(), &[b"totp", account.id.as_bytes()], secret.expose());
+        let sealed = seal::seal(&self.peppers, self.entropy.as_ref(), &context(&account.id), secret.expose());
         let now = self.now();
         let new = NewFactor {
             id: self.new_id(now),
@@ -99,7 +99,7 @@ impl Accounts {
             return Ok(None);
         }
         let Some(factor) = self.waiting(current).await?.pop() else { return Ok(None) };
-        let opened = seal::open(&self.peppers, &[b"totp", factor.account.as_bytes()], &factor.secret);
+        let opened = seal::open(&self.peppers, &context(&factor.account), &factor.secret);
         let Some(secret) = opened.and_then(totp::Secret::from_bytes) else { return Err(AccountError::Row("factor")) };
         Ok(Some(self.shown_totp(&current.account, factor.id, &secret).await?))
     }
@@ -210,7 +210,7 @@ impl Accounts {
         if !self.tables.attempt_factor(factor.id, now).await? {
             return Ok(CodeOf::NotCounted);
         }
-        let opened = seal::open(&self.peppers, &[b"totp", factor.account.as_bytes()], &factor.secret);
+        let opened = seal::open(&self.peppers, &context(&factor.account), &factor.secret);
         let Some(secret) = opened.and_then(totp::Secret::from_bytes) else { return Err(AccountError::Row("factor")) };
         let step = totp::accepted_step(&secret, totp::Form::default(), &code, now, factor.counter, totp::Skew::Back);
         let Some(step) = step else { return Ok(CodeOf::Other) };
@@ -240,6 +240,11 @@ impl Accounts {
         let identifiers = self.tables.identifiers(account.id).await?;
         Ok(identifiers.into_iter().next().map(|identifier| identifier.value).unwrap_or_default())
     }
+}
+
+/// What the secret of an authenticator app is sealed for.
+pub fn context(account: &AccountId) -> [&[u8]; 2] {
+    [b"totp", account.as_bytes()]
 }
 
 fn right(method: Method) -> Judged {

@@ -182,6 +182,7 @@ fn welcome(config: &Config, from: &Senders, url: &str, admin: &str, first_key: O
 
 async fn sweep(app: Arc<App>, clock: Arc<dyn Clock>, retention: Duration, mut stopping: watch::Receiver<bool>) {
     let (mut pause, mut accounts_swept_at) = (REST, clock.now());
+    seal_anew(&app).await;
     loop {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -191,6 +192,8 @@ async fn sweep(app: Arc<App>, clock: Arc<dyn Clock>, retention: Duration, mut st
         if now >= accounts_swept_at + ACCOUNTS_EVERY {
             accounts_swept_at = now;
             forget_old(&app, now).await;
+            // Again: another server, whose pepper is changed later, may have sealed something meanwhile.
+            seal_anew(&app).await;
             if let Err(error) = AccountTables::new(app.database.clone()).sweep(now, now - retention).await {
                 tracing::warn!(%error, "housekeeping of accounts failed");
             }
@@ -227,6 +230,15 @@ async fn wait_for([terminate, interrupt, hang_up]: &mut [Signal; 3], tls: Option
                 None => tracing::info!("nothing to read again: no certificate is configured"),
             },
         }
+    }
+}
+
+/// What lies under the pepper before the current one.
+async fn seal_anew(app: &App) {
+    match app.seal_anew().await {
+        Ok(0) => {}
+        Ok(secrets) => tracing::info!(secrets, "sealed anew under the current pepper"),
+        Err(error) => tracing::warn!(%error, "secrets under the previous pepper could not be sealed anew"),
     }
 }
 
