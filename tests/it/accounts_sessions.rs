@@ -280,3 +280,23 @@ async fn passwords_and_recovery_codes_are_made_a_few_at_a_time() {
     app.advance(60);
     ann.post("/auth/recovery-codes", json!({})).await.expect(201);
 }
+
+/// SES-06: an account has a hundred sessions at most. The next sign-in ends the oldest.
+#[tokio::test]
+async fn the_oldest_of_too_many_sessions_ends() {
+    let limits = "[accounts.limits]\nip_sign_ins = \"100000/1m\"\nsign_in_failures = \"100000/1m\"\naccount_failures = \"100000/1m\"";
+    let app = TestApp::with(&format!("[accounts]\nsecond_factor = \"when_enrolled\"\n{limits}")).await;
+    let ann = Person::browser(&app, 1);
+    ann.register().await;
+    ann.login().await.expect(200);
+    let mut newest = ann.elsewhere();
+    for _ in 1..110 {
+        app.advance(1);
+        newest = ann.elsewhere();
+        newest.login().await.expect(200);
+    }
+    assert!(!ann.is_signed_in().await && newest.is_signed_in().await);
+    let listed = newest.get("/auth/sessions").await.expect(200);
+    assert_eq!(listed["data"].as_array().expect("a list").len(), 100);
+    assert_eq!(app.count("session"), 100);
+}
