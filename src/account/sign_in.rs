@@ -84,6 +84,9 @@ pub(super) struct State {
     /// When the password that was shown was set: a flow that began with an older one ends without a session.
     #[serde(default)]
     pub password_as_of: Option<i64>,
+    /// Hash of what was typed with that password: its wrong passwords are forgiven in the end.
+    #[serde(default)]
+    pub typed: Option<String>,
 }
 
 impl State {
@@ -99,6 +102,7 @@ impl State {
             first: None,
             second: None,
             password_as_of: None,
+            typed: None,
         }
     }
 }
@@ -180,7 +184,12 @@ impl Accounts {
             self.tables.note(&event).await?;
             return Ok(SignIn::Refused);
         };
-        let state = State { proven: vec!["pwd".into()], password_as_of: Some(account.password_changed_at.0), ..State::new(Stage::Second) };
+        let state = State {
+            proven: vec!["pwd".into()],
+            password_as_of: Some(account.password_changed_at.0),
+            typed: Some(self.typed_hash(&destination)),
+            ..State::new(Stage::Second)
+        };
         let methods = self.methods(&account, &state).await?;
         // By the account whose password it was, and no other that claims the same (MFA-08).
         let remembered = seen.iter().any(|(id, until)| *id == account.id && self.now() < *until);

@@ -3,7 +3,7 @@
 use countersign::db::client::Scope;
 use serde_json::{Value, json};
 
-use crate::actors::{eventually, number};
+use crate::actors::{eventually, number, wrong};
 use crate::app::TestApp;
 use crate::people::{PASSWORD, Person};
 use crate::wire::Answer;
@@ -299,4 +299,27 @@ async fn the_oldest_of_too_many_sessions_ends() {
     let listed = newest.get("/auth/sessions").await.expect(200);
     assert_eq!(listed["data"].as_array().expect("a list").len(), 100);
     assert_eq!(app.count("session"), 100);
+}
+
+/// ATT-08, WEB-02: a sign-in that began in a browser is that browser's: nobody in the same network takes it up without its cookie.
+#[tokio::test]
+async fn a_browsers_flow_is_found_by_its_cookie_alone() {
+    let app = TestApp::new().await;
+    let ann = Person::browser(&app, 1).arrive().await;
+    app.advance(3600);
+    for ann in [ann.elsewhere(), ann] {
+        app.advance(3600);
+        let before = ann.codes(&ann.phone).await.len();
+        ann.login().await.expect(200);
+        let code = ann.code_after(&ann.phone, before).await;
+        let neighbour = Person::app(&app, 1);
+        let named = json!({ "email": neighbour.email });
+        neighbour.post("/auth/methods", named.clone()).await.problem(409, "flow_ended");
+        neighbour.post("/auth/resend-otp", named).await;
+        for attempt in 1..=5 {
+            let answer = neighbour.verify(&wrong(&code, attempt)).await;
+            assert!(matches!(answer.status, 401 | 409), "{} {}", answer.status, answer.body);
+        }
+        ann.verify(&code).await.expect(200);
+    }
 }
