@@ -52,8 +52,7 @@ impl Accounts {
         }
         let mut registered = identifiers.iter().filter(|found| found.kind == IdentifierKind::Email && found.is_registered);
         let Some(found) = registered.next().filter(|_| self.tokens.settings().shared_secret.is_some()) else { return Ok(None) };
-        let claims = self.tables.candidates(&found.value, 2).await?;
-        let is_alone = claims.iter().all(|claim| claim.id == account.id);
+        let is_alone = !self.tables.is_claimed_beside(account.id, &found.value).await?;
         Ok(is_alone.then_some((found.value.as_str(), false)))
     }
 

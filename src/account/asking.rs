@@ -10,8 +10,19 @@ use crate::db::accounts::Flow;
 use crate::verification::destination::Destination;
 use crate::verification::engine::Started;
 use crate::verification::model::{Channel, Status};
-use crate::verification::request::StartRequest;
+use crate::verification::request::{Caller, StartRequest};
 use crate::verification::store::Snapshot;
+
+/// Whose share of the messages to a place one is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Share {
+    /// The person's own: a password was shown, and the account owns the place. Strangers cannot use it up (ATT-08).
+    Own,
+    /// That of everybody who can name the place.
+    Strangers,
+    /// The same, and it was taken before ([`Accounts::pay`]).
+    Paid,
+}
 
 impl Accounts {
     /// What the account could show now, the usual one first. Of what was shown already nothing (A22).
@@ -101,8 +112,8 @@ impl Accounts {
         let Some((identifier, destination)) = self.target(&identifiers, channel)? else { return Ok(None) };
         let earlier = state.asked.as_ref().filter(|asked| asked.identifier == Some(identifier.id)).and_then(|asked| asked.verification);
         // A number that is only claimed may be a stranger's, whose share of messages is not this person's to use (A47).
-        let is_known = identifier.proven_at.is_some();
-        let sent = match self.send(visitor, account, &destination, channel, earlier, SIGN_IN, is_known).await? {
+        let share = if identifier.proven_at.is_some() { Share::Own } else { Share::Strangers };
+        let sent = match self.send(visitor, account, &destination, channel, earlier, SIGN_IN, share).await? {
             // Somebody who went back and began again holds a code already; whoever asks for another one in this flow has to wait.
             Err(NotSent::Limited(limited)) if earlier.is_none() => {
                 self.pending(account, &destination).await?.ok_or(NotSent::Limited(limited))
@@ -133,8 +144,15 @@ impl Accounts {
         Ok(Some(Step { passkey, ..step }))
     }
 
-    /// Sends a code, or sends the earlier one's again. `is_known`: the person has shown a password and owns the destination, so
-    /// that strangers cannot use up their limits (ATT-08).
+    /// Takes what a message to that place takes from the limits, whether anybody is there or not: what is left tells nobody who
+    /// exists (ENM-01). False: too many went there. Then none does, and the answer is the same.
+    pub(super) async fn pay(&self, visitor: &Visitor, to: &Destination) -> Result<bool, AccountError> {
+        let policy = self.engine.policy(&self.settings.service);
+        let takes = self.engine.message_limits(&policy, &self.caller(visitor), to, None);
+        Ok(self.engine.store.take(takes, self.now()).await?.is_ok())
+    }
+
+    /// Sends a code, or sends the earlier one's again.
     #[expect(clippy::too_many_arguments, reason = "each is another fact about one message")]
     pub(super) async fn send(
         &self,
@@ -144,9 +162,9 @@ impl Accounts {
         channel: Channel,
         earlier: Option<uuid::Uuid>,
         purpose: &str,
-        is_known: bool,
+        share: Share,
     ) -> Result<Result<Box<Snapshot>, NotSent>, AccountError> {
-        let caller = self.caller(visitor);
+        let caller = Caller { has_paid: share == Share::Paid, ..self.caller(visitor) };
         if let Some(id) = earlier {
             match self.engine.resend(&caller, id, Some(channel), None, false).await? {
                 Started::Sending(snapshot) => return Ok(Ok(Box::new(snapshot))),
@@ -161,7 +179,7 @@ impl Accounts {
             purpose: Some(purpose.to_owned()),
             locale: Some(account.locale.to_string()),
             code: None,
-            subject: is_known.then(|| account.id.to_string()),
+            subject: (share == Share::Own).then(|| account.id.to_string()),
             ..StartRequest::default()
         };
         Ok(match self.engine.start(&caller, request, false).await? {

@@ -57,7 +57,7 @@ impl Accounts {
         if !self.tables.complete(&completion, &event).await? {
             return Ok(None);
         }
-        self.forgive(visitor, account, flow.and_then(|flow| flow.identifier_hash.as_deref())).await?;
+        self.forgive(visitor, account, state.typed.as_deref()).await?;
         if !is_known && self.settings.sign_in_notices {
             self.tell(account, Notice::SignInFromNewBrowser(visitor.ip), None).await?;
         }

@@ -42,6 +42,14 @@ impl Accounts {
         Ok(confirmed.map_or(Confirmed::Ended, |signed_in| Confirmed::Done(Box::new(signed_in))))
     }
 
+    /// Before a password or recovery codes are hashed for somebody who is signed in: that is as much work as a few sign-ins, for
+    /// which everybody would wait behind whoever does it all day (PWD-03).
+    pub(super) async fn take_change(&self, current: &Current) -> Result<Result<(), Limited>, AccountError> {
+        let key = LimitName::AccountChanges.key(&[current.account.id.as_bytes()]);
+        let take = Take { key, name: LimitName::AccountChanges, rule: Rule::Rate(self.settings.account_changes) };
+        Ok(self.engine.store.take(vec![take], self.now()).await?)
+    }
+
     /// The end of such a flow.
     pub(super) async fn confirm(
         &self,

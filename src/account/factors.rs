@@ -13,6 +13,7 @@ use crate::account::sessions::{Current, reference};
 use crate::account::{AccountError, Accounts, seal};
 use crate::db::accounts::{FactorRow, NewFactor};
 use crate::secret::Code;
+use crate::verification::limit::Limited;
 
 /// An authenticator app's first code has to come within this time, in milliseconds (TOTP-05).
 pub(super) const CONFIRM_WITHIN: i64 = 10 * 60 * 1000;
@@ -44,6 +45,19 @@ pub enum Enrolled<T> {
     Wrong,
     /// There are too many, or browsers offer none here.
     Impossible,
+    /// Too often.
+    Limited(Limited),
+}
+
+/// Whose code it is, as far as one authenticator app can tell.
+#[derive(PartialEq, Eq)]
+enum CodeOf {
+    /// This one's, and not used before.
+    This,
+    /// Not this one's. It was counted.
+    Other,
+    /// It was not looked at.
+    NotCounted,
 }
 
 impl Accounts {
@@ -63,7 +77,7 @@ impl Accounts {
             return Ok(Enrolled::Impossible);
         }
         let secret = totp::Secret::random(self.entropy.as_ref());
-        let sealed = seal::seal(&self.peppers, self.entropy.as_ref(), &[b"totp", account.id.as_bytes()], secret.expose());
+        let sealed = seal::seal(&self.peppers, self.entropy.as_ref(), &context(&account.id), secret.expose());
         let now = self.now();
         let new = NewFactor {
             id: self.new_id(now),
@@ -85,7 +99,7 @@ impl Accounts {
             return Ok(None);
         }
         let Some(factor) = self.waiting(current).await?.pop() else { return Ok(None) };
-        let opened = seal::open(&self.peppers, &[b"totp", factor.account.as_bytes()], &factor.secret);
+        let opened = seal::open(&self.peppers, &context(&factor.account), &factor.secret);
         let Some(secret) = opened.and_then(totp::Secret::from_bytes) else { return Err(AccountError::Row("factor")) };
         Ok(Some(self.shown_totp(&current.account, factor.id, &secret).await?))
     }
@@ -117,7 +131,7 @@ impl Accounts {
             return Ok(Enrolled::NotFresh);
         }
         let Some(factor) = self.waiting(current).await?.into_iter().find(|factor| factor.id == id) else { return Ok(Enrolled::Wrong) };
-        if !self.is_code_of(&factor, code).await? {
+        if self.judge_code_of(&factor, code, &[]).await? != CodeOf::This {
             return Ok(Enrolled::Wrong);
         }
         self.tables.name_factor(id, &shortened(name)).await?;
@@ -132,6 +146,9 @@ impl Accounts {
     pub async fn make_recovery_codes(&self, visitor: &Visitor, current: &Current) -> Result<Enrolled<Vec<String>>, AccountError> {
         if !self.is_fresh(current) {
             return Ok(Enrolled::NotFresh);
+        }
+        if let Err(limited) = self.take_change(current).await? {
+            return Ok(Enrolled::Limited(limited));
         }
         let (account, now) = (&current.account, self.now());
         let (mut shown, mut rows) = (Vec::new(), Vec::new());
@@ -171,27 +188,34 @@ impl Accounts {
     }
 
     pub(super) async fn judge_totp(&self, account: &Account, code: &str) -> Result<Judged, AccountError> {
+        let mut counted = Vec::new();
         for factor in self.tables.factors(account.id).await? {
-            if factor.method == Method::Totp && factor.confirmed_at.is_some() && self.is_code_of(&factor, code).await? {
-                return Ok(right(Method::Totp));
+            if factor.method != Method::Totp || factor.confirmed_at.is_none() {
+                continue;
+            }
+            match self.judge_code_of(&factor, code, &counted).await? {
+                CodeOf::This => return Ok(right(Method::Totp)),
+                CodeOf::Other => counted.push(factor.id),
+                CodeOf::NotCounted => {}
             }
         }
         Ok(Judged::Wrong)
     }
 
-    /// Whether it is a code of this authenticator app that was not used before. Counted first (ATT-04).
-    async fn is_code_of(&self, factor: &FactorRow, code: &str) -> Result<bool, AccountError> {
+    /// Whether it is a code of this authenticator app that was not used before. Counted first (ATT-04); what was `counted` of the
+    /// same code for the apps before it is given back when it is.
+    async fn judge_code_of(&self, factor: &FactorRow, code: &str, counted: &[Uuid]) -> Result<CodeOf, AccountError> {
         let now = self.now();
-        let Ok(code) = Code::parse(code.trim()) else { return Ok(false) };
+        let Ok(code) = Code::parse(code.trim()) else { return Ok(CodeOf::NotCounted) };
         if !self.tables.attempt_factor(factor.id, now).await? {
-            return Ok(false);
+            return Ok(CodeOf::NotCounted);
         }
-        let opened = seal::open(&self.peppers, &[b"totp", factor.account.as_bytes()], &factor.secret);
+        let opened = seal::open(&self.peppers, &context(&factor.account), &factor.secret);
         let Some(secret) = opened.and_then(totp::Secret::from_bytes) else { return Err(AccountError::Row("factor")) };
-        match totp::accepted_step(&secret, totp::Form::default(), &code, now, factor.counter, totp::Skew::Back) {
-            Some(step) => Ok(self.tables.accept_factor(factor.id, step, now).await?),
-            None => Ok(false),
-        }
+        let step = totp::accepted_step(&secret, totp::Form::default(), &code, now, factor.counter, totp::Skew::Back);
+        let Some(step) = step else { return Ok(CodeOf::Other) };
+        let is_accepted = self.tables.accept_factor(factor.id, step, counted, now).await?;
+        Ok(if is_accepted { CodeOf::This } else { CodeOf::Other })
     }
 
     pub(super) async fn judge_recovery_code(&self, visitor: &Visitor, account: &Account, typed: &str) -> Result<Judged, AccountError> {
@@ -216,6 +240,11 @@ impl Accounts {
         let identifiers = self.tables.identifiers(account.id).await?;
         Ok(identifiers.into_iter().next().map(|identifier| identifier.value).unwrap_or_default())
     }
+}
+
+/// What the secret of an authenticator app is sealed for.
+pub fn context(account: &AccountId) -> [&[u8]; 2] {
+    [b"totp", account.as_bytes()]
 }
 
 fn right(method: Method) -> Judged {

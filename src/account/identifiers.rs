@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::account::asking::Share;
 use crate::account::model::{Identifier, IdentifierKind, Method, Visitor};
 use crate::account::notice::Notice;
 use crate::account::second_factor::Judged;
@@ -113,7 +114,7 @@ impl Accounts {
             return Ok(Claimed::Invalid(InvalidField::new("identifier", "cannot be sent codes here")));
         }
         let earlier = self.flow_of(&identifier).await?.map(|(_, state)| state.verification);
-        let sent = match self.send(visitor, &current.account, &destination, channel, earlier, PROVE, false).await? {
+        let sent = match self.send(visitor, &current.account, &destination, channel, earlier, PROVE, Share::Strangers).await? {
             Ok(sent) => sent,
             Err(NotSent::Limited(limited)) => return Ok(Claimed::Limited(limited)),
             Err(NotSent::Impossible) => {

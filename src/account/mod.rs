@@ -115,7 +115,7 @@ impl Accounts {
 
     /// Who calls the engine: a person whom we know, or somebody from the street.
     fn caller(&self, visitor: &Visitor) -> Caller {
-        Caller { service: Arc::clone(&self.settings.service), client: None, ip: Some(visitor.ip), idempotency_key: None }
+        Caller { service: Arc::clone(&self.settings.service), client: None, ip: Some(visitor.ip), idempotency_key: None, has_paid: false }
     }
 
     /// Any spelling of a number or address. `field` is the caller's name for it.

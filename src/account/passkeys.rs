@@ -168,7 +168,7 @@ impl Accounts {
             }
         };
         let Some(row) = self.tables.passkey(&passkey.credential_id).await? else { return Ok(Judged::Wrong) };
-        if !self.tables.accept_factor(row.id, i64::from(used.counter), self.now()).await? {
+        if !self.tables.accept_factor(row.id, i64::from(used.counter), &[], self.now()).await? {
             return Ok(Judged::Wrong);
         }
         let mut methods = vec![reference(Method::Passkey).to_owned()];

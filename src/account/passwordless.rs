@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use crate::account::asking::Share;
 use crate::account::model::{Method, Visitor};
 use crate::account::sign_in::{Asked, NotSent, SIGN_IN, Stage, State, Step, encode};
 use crate::account::{AccountError, Accounts};
@@ -63,9 +64,11 @@ impl Accounts {
             challenge: None,
         };
         let state = State { asked: Some(asked), ..State::new(Stage::First) };
+        let has_paid = self.pay(visitor, &destination).await?;
         let step = self.begin(visitor, None, Some(&destination).filter(|_| !visitor.keeps_cookies), state.clone()).await?;
         let Some(token) = &step.token else { return Err(AccountError::Row("flow")) };
-        if let Some(flow) = self.tables.flow(SIGN_IN, &token.hash(SIGN_IN), now).await? {
+        let flow = self.tables.flow(SIGN_IN, &token.hash(SIGN_IN), now).await?;
+        if let Some(flow) = flow.filter(|_| has_paid) {
             self.send_behind(visitor, flow, state, destination, channel);
         }
         Ok(Passwordless::Begun(Box::new(step)))
@@ -79,14 +82,12 @@ impl Accounts {
         destination: &Destination,
         channel: Channel,
     ) -> Result<(), AccountError> {
-        let Some(account) = self.tables.candidates(destination.canonical(), 1).await?.into_iter().find(|account| account.is_active) else {
-            return Ok(());
-        };
+        let Some(account) = self.tables.candidates(destination.canonical()).await?.into_iter().next() else { return Ok(()) };
         let identifiers = self.tables.identifiers(account.id).await?;
         let owned = identifiers.iter().find(|found| found.value == destination.canonical() && found.proven_at.is_some());
         let Some(identifier) = owned.filter(|_| self.serves(channel, destination)) else { return Ok(()) };
         let earlier = state.asked.as_ref().and_then(|asked| asked.verification);
-        let sent = self.send(visitor, &account, destination, channel, earlier, SIGN_IN, false).await?;
+        let sent = self.send(visitor, &account, destination, channel, earlier, SIGN_IN, Share::Paid).await?;
         if let Err(not_sent) = &sent {
             tracing::info!(?not_sent, account = %account.id, "a sign-in's code was not sent");
         }
@@ -115,9 +116,12 @@ impl Accounts {
         let waits = &policy.sends.waits;
         let wait = waits.get(state.attempts as usize).or(waits.last()).copied().unwrap_or_default();
         (asked.expires_at, asked.resend_after) = ((now + policy.life(channel)).0, (now + wait).0);
+        let has_paid = self.pay(visitor, &destination).await?;
         let Some(step) = self.advanced(&flow, state.clone(), Vec::new(), None).await? else { return Ok(None) };
         let flow = Flow { revision: flow.revision + 1, ..flow };
-        self.send_behind(visitor, flow, state, destination, channel);
+        if has_paid {
+            self.send_behind(visitor, flow, state, destination, channel);
+        }
         Ok(Some(step))
     }
 

@@ -8,6 +8,7 @@ use crate::account::notice::Notice;
 use crate::account::settings::SecondFactor;
 use crate::account::{AccountError, Accounts};
 use crate::db::accounts::{NewAccount, Registering};
+use crate::verification::courier::CodeMaker;
 use crate::verification::destination::Destination;
 use crate::verification::limit::{LimitName, Limited, Rule, Take};
 use crate::verification::model::Channel;
@@ -80,7 +81,7 @@ impl Accounts {
             Registering::Made => Ok(Registered::Made),
             Registering::Taken(kind) => {
                 for (_, destination) in claims {
-                    for owner in self.tables.candidates(destination.canonical(), 1).await? {
+                    if let Some(owner) = self.tables.candidates(destination.canonical()).await?.into_iter().next() {
                         let owned = self.tables.identifiers(owner.id).await?;
                         if owned.iter().any(|identifier| identifier.value == destination.canonical() && identifier.proven_at.is_some()) {
                             self.notifier.notify(destination.clone(), Arc::clone(&owner.locale), Notice::Taken);
@@ -135,6 +136,11 @@ impl Accounts {
         let usual = Channel::usual(destination);
         let all = [usual, Channel::Whatsapp, Channel::Call];
         all.into_iter().find(|channel| self.serves(*channel, destination)).unwrap_or(usual)
+    }
+
+    /// Whether a provider makes the codes that go there.
+    pub(super) fn is_by_provider(&self, channel: Channel, destination: &Destination) -> bool {
+        matches!(self.engine.courier.code_maker(channel, destination.country()), Some(CodeMaker::Provider(_)))
     }
 
     /// Whether a provider serves that channel there.

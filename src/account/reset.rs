@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::account::asking::Share;
 use crate::account::model::{Account, Identifier, Method, Visitor};
 use crate::account::notice::Notice;
 use crate::account::password::Password;
@@ -17,7 +18,6 @@ use crate::account::second_factor::Judged;
 use crate::account::secret_token::SecretToken;
 use crate::account::sessions::Current;
 use crate::account::settings::SecondFactor;
-use crate::account::sign_in::CANDIDATES;
 use crate::account::{AccountError, Accounts, network};
 use crate::db::accounts::{Flow, NewPassword, Proving};
 use crate::verification::destination::Destination;
@@ -33,6 +33,9 @@ const FLOW_LIFE: Duration = Duration::from_secs(30 * 60);
 struct State {
     verification: Option<Uuid>,
     identifier: Option<Uuid>,
+    /// A provider makes the codes that go there, whether anybody is there or not.
+    #[serde(default)]
+    by_provider: bool,
 }
 
 /// What came of asking for a reset.
@@ -59,8 +62,6 @@ pub enum Reset {
     Invalid(InvalidField),
     /// Too many.
     Limited(Limited),
-    /// Whoever made the code could not be asked.
-    NotJudged,
 }
 
 /// What came of another password.
@@ -72,6 +73,8 @@ pub enum Changed {
     NotFresh,
     /// It breaks a rule.
     Invalid(InvalidField),
+    /// Too often.
+    Limited(Limited),
 }
 
 impl Accounts {
@@ -86,18 +89,22 @@ impl Accounts {
             return Ok(Forgot::Limited(limited));
         }
         let token = SecretToken::random(self.entropy.as_ref());
+        let by_provider = self.is_by_provider(self.usual_channel(&destination), &destination);
         let flow = Flow {
             token_hash: token.hash(RESET),
             kind: RESET.into(),
             account: None,
             identifier_hash: Some(self.typed_hash(&destination)),
             address: network(visitor),
-            state: "{}".into(),
+            state: encode(&State { by_provider, ..State::default() })?,
             revision: 0,
             created_at: now,
             expires_at: now + FLOW_LIFE,
         };
         self.tables.begin_flow(&flow).await?;
+        if !self.pay(visitor, &destination).await? {
+            return Ok(Forgot::Begun(token));
+        }
         let (accounts, visitor) = (Arc::clone(self), visitor.clone());
         tokio::spawn(async move {
             if let Err(error) = accounts.send_reset(&visitor, &flow, &destination).await {
@@ -110,22 +117,22 @@ impl Accounts {
     async fn send_reset(&self, visitor: &Visitor, flow: &Flow, destination: &Destination) -> Result<(), AccountError> {
         let Some((account, identifier)) = self.resettable(destination).await? else { return Ok(()) };
         let channel = self.usual_channel(destination);
-        let Ok(sent) = self.send(visitor, &account, destination, channel, None, RESET, false).await? else { return Ok(()) };
-        let state = State { verification: Some(sent.id), identifier: Some(identifier.id) };
-        let state = serde_json::to_string(&state).map_err(|_| AccountError::Row("flow"))?;
+        let Ok(sent) = self.send(visitor, &account, destination, channel, None, RESET, Share::Paid).await? else { return Ok(()) };
+        let by_provider = self.is_by_provider(channel, destination);
+        let state = State { verification: Some(sent.id), identifier: Some(identifier.id), by_provider };
         // From now on it ends with the account's other flows: one reset makes the others worthless.
-        self.tables.advance_flow_of(flow, account.id, &state).await?;
+        self.tables.advance_flow_of(flow, account.id, &encode(&state)?).await?;
         Ok(())
     }
 
     /// Whose password a code sent there may change: the owner's; or, of an account that has proven nothing, whoever can
     /// prove what it claims.
     async fn resettable(&self, destination: &Destination) -> Result<Option<(Account, Identifier)>, AccountError> {
-        for account in self.tables.candidates(destination.canonical(), CANDIDATES).await? {
+        for account in self.tables.candidates(destination.canonical()).await? {
             let identifiers = self.tables.identifiers(account.id).await?;
             let is_new = identifiers.iter().all(|identifier| identifier.proven_at.is_none());
             let found = identifiers.into_iter().find(|identifier| identifier.value == destination.canonical());
-            if let Some(found) = found.filter(|found| (is_new || found.proven_at.is_some()) && account.is_active) {
+            if let Some(found) = found.filter(|found| is_new || found.proven_at.is_some()) {
                 return Ok(Some((account, found)));
             }
         }
@@ -151,11 +158,10 @@ impl Accounts {
             // Nobody is there: a code is as wrong as any, and counts for the address like one (ENM-01).
             _ => (Uuid::nil(), None),
         };
-        match self.check_code(visitor, verification, RESET, code, Method::Sms).await? {
+        match self.check_first_code(visitor, verification, RESET, code, Method::Sms, state.by_provider).await? {
             Judged::Right(_) => {}
-            Judged::Wrong => return Ok(Reset::Wrong),
+            Judged::Wrong | Judged::Unanswered => return Ok(Reset::Wrong),
             Judged::Limited(limited) => return Ok(Reset::Limited(limited)),
-            Judged::Unanswered => return Ok(Reset::NotJudged),
         }
         let Some(identifier) = identifier else { return Ok(Reset::Wrong) };
         if !self.tables.end_flow(&flow.token_hash).await? {
@@ -186,6 +192,9 @@ impl Accounts {
         if !self.is_fresh(current) {
             return Ok(Changed::NotFresh);
         }
+        if let Err(limited) = self.take_change(current).await? {
+            return Ok(Changed::Limited(limited));
+        }
         let password = match self.acceptable(password, vec![current.account.full_name.clone()]).await? {
             Ok(password) => password,
             Err(invalid) => return Ok(Changed::Invalid(invalid)),
@@ -207,4 +216,8 @@ impl Accounts {
         let with_second_factor = self.settings.second_factor == SecondFactor::Required;
         Ok(self.hasher.acceptable(&password, with_second_factor, own_words).await?.map(|()| password))
     }
+}
+
+fn encode(state: &State) -> Result<String, AccountError> {
+    serde_json::to_string(state).map_err(|_| AccountError::Row("flow"))
 }

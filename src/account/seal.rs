@@ -51,6 +51,17 @@ pub fn is_under_current(peppers: &Peppers, sealed: &str) -> bool {
     head.and_then(|head| pepper_id(&head)) == Some(peppers.current.id())
 }
 
+/// How everything begins that this pepper sealed, as far as whole characters tell: to look for it among rows. What begins so was
+/// almost certainly sealed by it.
+pub fn beginning(pepper: &Pepper) -> String {
+    let mut head = [VERSION; HEAD_BYTES];
+    head[1..].copy_from_slice(&pepper.id().to_be_bytes());
+    let mut text = URL_SAFE_NO_PAD.encode(head);
+    // The last character is not the head's alone.
+    text.pop();
+    text
+}
+
 fn pepper_id(head: &[u8; HEAD_BYTES]) -> Option<u32> {
     let [version, id @ ..] = *head;
     (version == VERSION).then_some(u32::from_be_bytes(id))

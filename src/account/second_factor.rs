@@ -1,5 +1,8 @@
 //! The step after the password: judging what somebody shows, and what follows from it.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use crate::account::model::{Account, Method, Visitor};
 use crate::account::sessions::{SignedIn, reference};
 use crate::account::sign_in::{FlowRef, SIGN_IN, Stage, State, Step, encode};
@@ -12,6 +15,10 @@ use crate::verification::request::Which;
 
 /// Codes of factors that we judge ourselves, in one flow (as many as one code may be checked).
 const ATTEMPTS_MAX: u32 = 5;
+
+/// When a wrong code is answered that a provider judges and nothing was proven for: longer than providers take. A right one
+/// waits for nothing.
+const LEVEL: Duration = Duration::from_secs(5);
 
 /// What somebody shows.
 pub enum Proof {
@@ -60,7 +67,8 @@ impl Accounts {
         let Some(account) = self.account_of(&flow).await? else {
             // Nobody is there: a code is as wrong as any, and counts for the address like one (ENM-01).
             let Proof::Code(code) = &proof else { return Ok(Proved::Wrong) };
-            return Ok(match self.check_code(visitor, uuid::Uuid::nil(), SIGN_IN, code, Method::Sms).await? {
+            let by_provider = self.is_made_elsewhere(&state)?;
+            return Ok(match self.check_first_code(visitor, uuid::Uuid::nil(), SIGN_IN, code, Method::Sms, by_provider).await? {
                 Judged::Limited(limited) => Proved::Limited(limited),
                 Judged::Right(_) | Judged::Wrong | Judged::Unanswered => Proved::Wrong,
             });
@@ -122,7 +130,13 @@ impl Accounts {
         if let (Proof::Code(code), Some(asked)) = (&proof, &asked)
             && let Some(verification) = asked.verification.or(first)
         {
-            let judged = self.check_code(visitor, verification, SIGN_IN, code, asked.method).await?;
+            let judged = match state.stage {
+                Stage::First => {
+                    let by_provider = self.is_made_elsewhere(state)?;
+                    self.check_first_code(visitor, verification, SIGN_IN, code, asked.method, by_provider).await?
+                }
+                _ => self.check_code(visitor, verification, SIGN_IN, code, asked.method).await?,
+            };
             if matches!(judged, Judged::Right(_)) {
                 state.second = asked.identifier;
             }
@@ -149,6 +163,42 @@ impl Accounts {
             },
         };
         Ok(Some((flow, judged)))
+    }
+
+    /// Whether a provider makes the codes that go to what was typed.
+    fn is_made_elsewhere(&self, state: &State) -> Result<bool, AccountError> {
+        let asked = state.asked.as_ref().and_then(|asked| Some((asked.method.channel()?, asked.typed.as_deref()?)));
+        let Some((channel, typed)) = asked else { return Ok(false) };
+        Ok(self.is_by_provider(channel, &self.stored_destination(typed)?))
+    }
+
+    /// Whether it is the code of that verification, in a flow that nobody has proven anything for. A provider is asked for somebody
+    /// and never for nobody. So where one makes the codes, whatever was not right is wrong, and at the same moment (ENM-01).
+    pub(super) async fn check_first_code(
+        &self,
+        visitor: &Visitor,
+        verification: uuid::Uuid,
+        purpose: &'static str,
+        code: &str,
+        method: Method,
+        by_provider: bool,
+    ) -> Result<Judged, AccountError> {
+        let judging = self.check_code(visitor, verification, purpose, code, method);
+        if !by_provider {
+            return judging.await;
+        }
+        let mut level = pin!(tokio::time::sleep(LEVEL));
+        let judged = tokio::select! {
+            judged = judging => judged?,
+            () = &mut level => return Ok(Judged::Wrong),
+        };
+        match judged {
+            Judged::Right(_) | Judged::Limited(_) => Ok(judged),
+            Judged::Wrong | Judged::Unanswered => {
+                level.await;
+                Ok(Judged::Wrong)
+            }
+        }
     }
 
     /// Whether it is the code of that verification. Malformed ones are wrong ones.

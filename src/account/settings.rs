@@ -60,6 +60,8 @@ pub struct AccountSettings {
     pub account_failures: Quota,
     /// Accounts registered from one address.
     pub ip_registrations: Quota,
+    /// Passwords and recovery codes that one account is given anew: each costs as much as sign-ins do (PWD-03).
+    pub account_changes: Quota,
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -85,6 +87,7 @@ impl Default for AccountSettings {
             sign_in_failures: Quota { count: 5, per: Duration::from_secs(300) },
             account_failures: Quota { count: 50, per: DAY },
             ip_registrations: Quota { count: 20, per: HOUR },
+            account_changes: Quota { count: 10, per: Duration::from_secs(600) },
         }
     }
 }

@@ -33,8 +33,6 @@ use crate::verification::prepare::ip_key;
 pub(super) const SIGN_IN: &str = "sign-in";
 /// How long somebody may take from the password to the end.
 const FLOW_LIFE: Duration = Duration::from_secs(15 * 60);
-/// Accounts that may have claimed one number without proof, and whose passwords are tried.
-pub(super) const CANDIDATES: i64 = 5;
 
 /// What a flow waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +84,9 @@ pub(super) struct State {
     /// When the password that was shown was set: a flow that began with an older one ends without a session.
     #[serde(default)]
     pub password_as_of: Option<i64>,
+    /// Hash of what was typed with that password: its wrong passwords are forgiven in the end.
+    #[serde(default)]
+    pub typed: Option<String>,
 }
 
 impl State {
@@ -101,6 +102,7 @@ impl State {
             first: None,
             second: None,
             password_as_of: None,
+            typed: None,
         }
     }
 }
@@ -165,7 +167,7 @@ impl Accounts {
             return Ok(SignIn::Refused);
         };
         let browser = visitor.browser.as_ref().map(|token| token.hash(BROWSER));
-        let candidates = self.tables.candidates(destination.canonical(), CANDIDATES).await?;
+        let candidates = self.tables.candidates(destination.canonical()).await?;
         let mut seen = Vec::new();
         if let Some(browser) = &browser {
             for account in &candidates {
@@ -182,7 +184,12 @@ impl Accounts {
             self.tables.note(&event).await?;
             return Ok(SignIn::Refused);
         };
-        let state = State { proven: vec!["pwd".into()], password_as_of: Some(account.password_changed_at.0), ..State::new(Stage::Second) };
+        let state = State {
+            proven: vec!["pwd".into()],
+            password_as_of: Some(account.password_changed_at.0),
+            typed: Some(self.typed_hash(&destination)),
+            ..State::new(Stage::Second)
+        };
         let methods = self.methods(&account, &state).await?;
         // By the account whose password it was, and no other that claims the same (MFA-08).
         let remembered = seen.iter().any(|(id, until)| *id == account.id && self.now() < *until);
@@ -210,7 +217,7 @@ impl Accounts {
                 self.tables.upgrade_password(account.id, old, better).await?;
             }
             if !matches!(verified, Verified::No) {
-                return Ok(account.is_active.then_some(account));
+                return Ok(Some(account));
             }
         }
         Ok(None)
@@ -244,11 +251,8 @@ impl Accounts {
         for identifier in self.tables.identifiers(account.id).await? {
             let destination = self.stored_destination(&identifier.value)?;
             let is_typed = typed.is_some_and(|typed| typed == self.typed_hash(&destination));
-            if identifier.proven_at.is_none() {
-                let claims = if is_typed { self.tables.candidates(&identifier.value, 2).await? } else { Vec::new() };
-                if claims.len() != 1 || claims.iter().any(|claim| claim.id != account.id) {
-                    continue;
-                }
+            if identifier.proven_at.is_none() && (!is_typed || self.tables.is_claimed_beside(account.id, &identifier.value).await?) {
+                continue;
             }
             for is_known in [false, true] {
                 buckets.extend(self.failure_keys(visitor, &destination, is_known));

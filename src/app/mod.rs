@@ -23,6 +23,7 @@ use crate::config::{Config, ConfigError, Mode, RouteConfig};
 use crate::db::accounts::AccountTables;
 use crate::db::client::Clients;
 use crate::db::database::{DataError, Database};
+use crate::db::sealed;
 use crate::delivery::Tools;
 use crate::delivery::accounts::{Configured, Sources};
 use crate::delivery::console::Console;
@@ -280,6 +281,11 @@ impl App {
             face.attempts.flush().await;
         }
         self.engine.leave().await;
+    }
+
+    /// Seals under the current pepper what the one before it sealed. How many secrets that were.
+    pub async fn seal_anew(&self) -> Result<u64, DataError> {
+        sealed::seal_anew(&self.database, &self.engine.peppers, self.entropy.as_ref()).await
     }
 
     /// Randomness.

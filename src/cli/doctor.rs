@@ -12,7 +12,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Mode, PEPPER_FILE};
 use crate::db::client::{Client, Clients};
 use crate::db::database::{Database, Place};
-use crate::db::{self, Migration};
+use crate::db::{self, Migration, sealed};
 use crate::verification::store::redis::link::Link;
 
 #[derive(clap::Args)]
@@ -116,6 +116,16 @@ fn pepper(config: &Config) -> Check {
     Check { what: "pepper", finding, detail }
 }
 
+/// What still needs the pepper before the current one: without it passwords and recovery codes are wrong, and secrets closed.
+fn previous_pepper(needs: &[(&'static str, i64)]) -> Check {
+    if needs.is_empty() {
+        let detail = "nothing that is kept needs the previous one any more: it can go a day after the change";
+        return Check::new("pepper", Finding::Ok, detail);
+    }
+    let needs: Vec<_> = needs.iter().map(|(what, count)| format!("{count} {what}")).collect();
+    Check::new("pepper", Finding::Note, format!("the previous one is still needed by {}", needs.join(", ")))
+}
+
 /// The file that keeps verifications. None: the database does, or it is said elsewhere what is wrong with that.
 fn embedded(config: &Config) -> Option<Check> {
     if !config.stores_in_a_file().unwrap_or_default() {
@@ -171,21 +181,30 @@ fn database(config: &Config) -> Vec<Check> {
     if matches!(&settings.place, Place::File(file, _) if !file.exists()) {
         return vec![Check::new(what, Finding::Note, format!("{place} will be made at the first start")), clients(config, &[])];
     }
+    let previous = match config.secrets.previous() {
+        Ok(previous) => previous,
+        Err(error) => return vec![Check::new("pepper", Finding::Wrong, error.to_string())],
+    };
     let looked = block_on(async {
         let migrations = Database::migrations(settings.clone()).await.map_err(anyhow::Error::from)?;
         if migrations.iter().any(|migration| !migration.applied || !migration.known) {
-            return Ok((migrations, Vec::new()));
+            return Ok((migrations, Vec::new(), None));
         }
         let database = Database::open(settings).await.map_err(anyhow::Error::from)?;
         let clients = Clients::new(database.clone()).list().await.map_err(anyhow::Error::from)?;
+        let needs = match &previous {
+            Some(pepper) => Some(sealed::needs(&database, pepper).await.map_err(anyhow::Error::from)?),
+            None => None,
+        };
         database.close().await;
-        Ok((migrations, clients))
+        Ok((migrations, clients, needs))
     });
     match looked {
         Err(error) => vec![Check::new(what, Finding::Wrong, format!("{place}: {error}"))],
-        Ok((migrations, found)) => {
+        Ok((migrations, found, needs)) => {
             let (finding, detail) = migrated(&place, &migrations);
-            vec![Check { what, finding, detail }, clients(config, &found)]
+            let checks = [Check { what, finding, detail }, clients(config, &found)];
+            checks.into_iter().chain(needs.map(|needs| previous_pepper(&needs))).collect()
         }
     }
 }

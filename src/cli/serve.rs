@@ -207,6 +207,8 @@ async fn sweep_verifications(app: &App, clock: &dyn Clock, retention: Duration) 
 
 async fn sweep_accounts(app: &App, clock: &dyn Clock, retention: Duration) {
     loop {
+        // At the start, and again: another server, whose pepper is changed later, may have sealed something meanwhile.
+        seal_anew(app).await;
         tokio::time::sleep(ACCOUNTS_EVERY).await;
         let now = clock.now();
         forget_old(app, now).await;
@@ -237,6 +239,15 @@ async fn wait_for([terminate, interrupt, hang_up]: &mut [Signal; 3], tls: Option
                 None => tracing::info!("nothing to read again: no certificate is configured"),
             },
         }
+    }
+}
+
+/// What lies under the pepper before the current one.
+async fn seal_anew(app: &App) {
+    match app.seal_anew().await {
+        Ok(0) => {}
+        Ok(secrets) => tracing::info!(secrets, "sealed anew under the current pepper"),
+        Err(error) => tracing::warn!(%error, "secrets under the previous pepper could not be sealed anew"),
     }
 }
 

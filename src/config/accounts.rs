@@ -114,6 +114,8 @@ pub struct AccountLimitsConfig {
     pub account_failures: QuotaText,
     /// Registrations from one address.
     pub ip_registrations: QuotaText,
+    /// New passwords and recovery codes of one account.
+    pub account_changes: QuotaText,
 }
 
 impl AccountsConfig {
@@ -188,6 +190,7 @@ impl AccountsConfig {
             sign_in_failures: self.limits.sign_in_failures.0,
             account_failures: self.limits.account_failures.0,
             ip_registrations: self.limits.ip_registrations.0,
+            account_changes: self.limits.account_changes.0,
         })
     }
 }

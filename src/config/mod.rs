@@ -339,7 +339,20 @@ impl Config {
     pub fn accounts(&self) -> Result<Option<AccountSettings>, ConfigError> {
         let services: Vec<_> = self.service.keys().map(String::as_str).collect();
         let settings = self.accounts.settings(&services)?;
-        Ok(self.is_on(self.accounts.enabled).then_some(settings))
+        if !self.is_on(self.accounts.enabled) {
+            return Ok(None);
+        }
+        // Without TLS a session's cookie can be read, and set, by whoever is on the way (SES-07).
+        let over_tls = match &self.server.public_url {
+            Some(url) => url.starts_with("https://"),
+            None => self.server.tls_certificate_file.is_some(),
+        };
+        if self.mode == Mode::Production && !over_tls {
+            let rule = "must be https://… where people sign in in production, or the server must have a certificate of its own \
+                        (server.tls_certificate_file): their cookies are for TLS only";
+            return Err(ConfigError::rule("server.public_url", rule));
+        }
+        Ok(Some(settings))
     }
 
     /// The rules of access tokens. `reached_at` is their issuer where nothing else is said; empty while it is not known yet.

@@ -38,8 +38,12 @@ impl SecretsConfig {
             Some(pepper) => pepper,
             None => made(&data_dir.join(PEPPER_FILE), entropy)?,
         };
-        let previous = read("previous_pepper", self.previous_pepper.as_ref(), self.previous_pepper_file.as_deref())?;
-        Ok(Peppers { current, previous })
+        Ok(Peppers { current, previous: self.previous()? })
+    }
+
+    /// The pepper before the current one, where it is configured.
+    pub fn previous(&self) -> Result<Option<Pepper>, ConfigError> {
+        read("previous_pepper", self.previous_pepper.as_ref(), self.previous_pepper_file.as_deref())
     }
 }
 

@@ -11,6 +11,7 @@ pub mod import;
 pub mod kept;
 pub mod rate_limit;
 pub mod refresh_token;
+pub mod sealed;
 pub mod service;
 pub mod signing_key;
 pub mod sweep;

@@ -78,7 +78,7 @@ impl CredentialTable {
             api_key_sid: format!("SK{}", digits(entropy)),
             api_key_secret: Redacted::new(digits(entropy)),
         };
-        let sealed = seal::seal(peppers, entropy, &[KIND, client.as_bytes()], made.auth_token.expose().as_bytes())?;
+        let sealed = seal::seal(peppers, entropy, &context(&client), made.auth_token.expose().as_bytes())?;
         let insert = "INSERT INTO twilio_credential (sid, client_id, secret_hash, sealed, created_at) VALUES (?, ?, ?, ?, ?)";
         let rows = [(&made.account_sid, &made.auth_token, Some(sealed)), (&made.api_key_sid, &made.api_key_secret, None)];
         self.database
@@ -108,8 +108,13 @@ impl CredentialTable {
     pub async fn auth_token(&self, client: Uuid, peppers: &Peppers) -> Result<Option<Zeroizing<Vec<u8>>>, DataError> {
         let select = statement("SELECT sealed FROM twilio_credential WHERE sid = ?").bind(format!("AC{}", client.simple()));
         let row: Option<(Option<String>,)> = select.fetch_optional(&self.database).await?;
-        Ok(row.and_then(|(sealed,)| seal::open(peppers, &[KIND, client.as_bytes()], &sealed?)))
+        Ok(row.and_then(|(sealed,)| seal::open(peppers, &context(&client), &sealed?)))
     }
+}
+
+/// What an Auth Token is sealed for.
+pub fn context(client: &Uuid) -> [&[u8]; 2] {
+    [KIND, client.as_bytes()]
 }
 
 fn hash(secret: &str) -> String {

@@ -363,7 +363,7 @@ impl Lanes {
 }
 
 /// What a text's words are sealed for.
-fn context(id: &Uuid) -> [&[u8]; 2] {
+pub fn context(id: &Uuid) -> [&[u8]; 2] {
     [b"free text", id.as_bytes()]
 }
 

@@ -87,7 +87,7 @@ impl Entities {
             updated_at: now,
             verified_at: None,
         };
-        let sealed = seal::seal(&self.peppers, self.entropy.as_ref(), &context(&entity, &id), secret.expose());
+        let sealed = seal::seal(&self.peppers, self.entropy.as_ref(), &context(&entity.service, &entity.id, &id), secret.expose());
         let row = FactorRow { factor: factor.clone(), secret: sealed.map_err(|_| EntityError::Secret)?, last_step: 0, failures: 0 };
         if !self.tables.add_factor(&row, FACTORS).await? {
             return Ok(Made::TooMany);

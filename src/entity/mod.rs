@@ -109,7 +109,7 @@ impl Entities {
 
     /// The step of the clock whose code this is, if it may count now. After it was counted (ATT-04).
     fn accepted_step(&self, entity: &Entity, row: &FactorRow, code: &Code) -> Result<Option<i64>, EntityError> {
-        let opened = seal::open(&self.peppers, &context(entity, &row.factor.id), &row.secret);
+        let opened = seal::open(&self.peppers, &context(&entity.service, &entity.id, &row.factor.id), &row.secret);
         let secret = opened.and_then(totp::Secret::from_bytes).ok_or(EntityError::Secret)?;
         let factor = &row.factor;
         Ok(totp::accepted_step(&secret, factor.form, code, self.clock.now(), row.last_step, factor.skew))
@@ -120,7 +120,7 @@ impl Entities {
         if seal::is_under_current(&self.peppers, &row.secret) {
             return None;
         }
-        let context = context(entity, &row.factor.id);
+        let context = context(&entity.service, &entity.id, &row.factor.id);
         let plain = seal::open(&self.peppers, &context, &row.secret)?;
         seal::seal(&self.peppers, self.entropy.as_ref(), &context, &plain).ok()
     }
@@ -133,8 +133,8 @@ impl Entities {
 }
 
 /// What a factor's secret is sealed for: a row that was moved to another person does not open there (TOTP-04).
-fn context<'a>(entity: &'a Entity, factor: &'a Uuid) -> [&'a [u8]; 4] {
-    [b"entity totp", entity.service.as_bytes(), entity.id.as_bytes(), factor.as_bytes()]
+pub fn context<'a>(service: &'a str, entity: &'a Uuid, factor: &'a Uuid) -> [&'a [u8]; 4] {
+    [b"entity totp", service.as_bytes(), entity.as_bytes(), factor.as_bytes()]
 }
 
 /// What integrators keep beside their entities. Nothing is decided by it.

@@ -201,7 +201,13 @@ impl Authenticated {
         if !self.scopes.contains(&scope) {
             return Err(Problem::new(ProblemCode::Forbidden).detail(format!("The key lacks the scope {}.", scope.as_str())));
         }
-        Ok(Caller { service: self.client.service.clone(), client: Some(self.client.id), ip, idempotency_key: self.idempotency_key })
+        Ok(Caller {
+            service: self.client.service.clone(),
+            client: Some(self.client.id),
+            ip,
+            idempotency_key: self.idempotency_key,
+            has_paid: false,
+        })
     }
 }
 

@@ -76,7 +76,7 @@ async fn call_off(
 ) -> Result<Response, Problem> {
     let Some(found) = find(&app, token).await? else { return page(&app, None, Stage::Gone) };
     let ip = Some(client_address(peer.0, &headers, &app.trusted_proxies));
-    let caller = Caller { service: Arc::clone(&found.service), client: None, ip, idempotency_key: None };
+    let caller = Caller { service: Arc::clone(&found.service), client: None, ip, idempotency_key: None, has_paid: false };
     let stage = match app.engine.disown(&caller, found.id).await? {
         CancelOutcome::Canceled(_) => Stage::Done,
         CancelOutcome::Ended(_) | CancelOutcome::NotFound => Stage::Gone,

@@ -46,6 +46,8 @@ pub enum LimitName {
     AccountFailures,
     /// Accounts registered from one end user's address.
     IpRegistrations,
+    /// Passwords and recovery codes that one account is given anew.
+    AccountChanges,
 }
 
 impl LimitName {
@@ -64,6 +66,7 @@ impl LimitName {
             LimitName::SignInFailures => "sign_in_failures",
             LimitName::AccountFailures => "account_failures",
             LimitName::IpRegistrations => "ip_registrations",
+            LimitName::AccountChanges => "account_changes",
         }
     }
 

@@ -168,6 +168,9 @@ impl Engine {
 
     /// Every limit on a message: taken together or not at all.
     pub(super) fn send_limits(&self, policy: &Policy, caller: &Caller, verification: &Verification) -> Vec<Take> {
+        if caller.has_paid {
+            return Vec::new();
+        }
         self.message_limits(policy, caller, &verification.destination, verification.subject.as_deref())
     }
 
@@ -201,7 +204,7 @@ impl Engine {
     /// The same message on another channel: same code, same end. The message before never arrived, so nothing is new but the
     /// channel's own limits.
     pub(super) fn prepare_fallback(&self, policy: &Policy, verification: &Verification, channel: Channel, now: Timestamp) -> Resend {
-        let caller = Caller { service: Arc::clone(&verification.service), client: None, ip: None, idempotency_key: None };
+        let caller = Caller { service: Arc::clone(&verification.service), client: None, ip: None, idempotency_key: None, has_paid: false };
         Resend {
             id: verification.id,
             service: Arc::clone(&verification.service),

@@ -62,6 +62,8 @@ pub struct Caller {
     pub ip: Option<IpAddr>,
     /// The caller's `Idempotency-Key`.
     pub idempotency_key: Option<String>,
+    /// What a message takes from the limits was taken before: it takes nothing now ([`crate::verification::Engine::message_limits`]).
+    pub has_paid: bool,
 }
 
 impl Caller {

@@ -1,6 +1,10 @@
 //! Corners of accounts: two credentials in one request, servers that reach people in one way only, and pages that name the right
 //! field.
 
+use std::sync::Arc;
+
+use countersign::db::sealed;
+use countersign::secret::Redacted;
 use serde_json::json;
 
 use crate::actors::{eventually, number};
@@ -161,4 +165,42 @@ fn a_brand_that_nobody_can_read_is_refused_beforehand() {
         let said = Binary::new().file("countersign.toml", &format!("[accounts.brand]\n{toml}")).run(&["config", "check"]);
         assert!(said.code == Some(2) && said.complaints.contains(complaint), "{said:?}");
     }
+}
+
+/// A pepper can be given up: what it sealed moves to the next one, what it hashed is made anew by its people, and what is left of
+/// both is told.
+#[tokio::test]
+async fn a_pepper_can_be_retired() {
+    let app = TestApp::new().await;
+    let ann = Person::browser(&app, 1).arrive().await;
+    let totp = ann.enrol(&app).await;
+    ann.post("/auth/recovery-codes", json!({})).await.expect(201);
+    let keys = app.wire.get("/.well-known/jwks.json", &[]).await.expect(200);
+    let app = app
+        .restart_with(|config| {
+            config.secrets.previous_pepper_file = Some(config.data_dir.join("pepper.key"));
+            config.secrets.pepper = Some(Redacted::new("ab".repeat(32)));
+        })
+        .await;
+    let old = app.app.engine.peppers.previous.clone().expect("the pepper before");
+    let needs = async |app: &TestApp| sealed::needs(&app.app.database, &old).await.expect("counted");
+    let all = [("authenticator apps", 1), ("signing keys", 1), ("passwords", 1), ("recovery codes", 10)];
+    assert_eq!(needs(&app).await, all);
+    assert_eq!(app.app.seal_anew().await.expect("sealed"), 2);
+    assert_eq!(needs(&app).await, all[2..]);
+
+    let sign_in = async |app: &TestApp, ann: &Person| {
+        app.advance(60);
+        ann.login().await.expect(200);
+        ann.verify(&totp_now(app, &totp["secret"])).await.expect(200);
+    };
+    let ann = Person { wire: Arc::clone(&app.wire), ..ann };
+    sign_in(&app, &ann).await;
+    ann.post("/auth/recovery-codes", json!({})).await.expect(201);
+    assert_eq!(needs(&app).await, []);
+
+    let app = app.restart_with(|config| config.secrets.previous_pepper_file = None).await;
+    let ann = Person { wire: Arc::clone(&app.wire), ..ann };
+    sign_in(&app, &ann).await;
+    assert_eq!(app.wire.get("/.well-known/jwks.json", &[]).await.expect(200), keys);
 }

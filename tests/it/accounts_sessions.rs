@@ -3,7 +3,7 @@
 use countersign::db::client::Scope;
 use serde_json::{Value, json};
 
-use crate::actors::{eventually, number};
+use crate::actors::{eventually, number, wrong};
 use crate::app::TestApp;
 use crate::people::{PASSWORD, Person};
 use crate::wire::Answer;
@@ -262,4 +262,64 @@ async fn services_ask_what_a_token_is_worth() {
     }
     ann.act("POST", "/auth/logout").await.expect(200);
     assert_eq!(service.post("/auth/introspect", ask).await.expect(200), json!({ "active": false }));
+}
+
+/// PWD-03: whoever is signed in does not keep the threads that hash passwords from everybody else.
+#[tokio::test]
+async fn passwords_and_recovery_codes_are_made_a_few_at_a_time() {
+    let app = TestApp::new().await;
+    let ann = Person::browser(&app, 1).arrive().await;
+    for _ in 0..5 {
+        ann.post("/auth/recovery-codes", json!({})).await.expect(201);
+        ann.post("/auth/password/change", json!({ "password": PASSWORD })).await.expect(200);
+    }
+    for (path, body) in [("/auth/recovery-codes", json!({})), ("/auth/password/change", json!({ "password": PASSWORD }))] {
+        let limited = ann.post(path, body).await.problem(429, "limited");
+        assert_eq!(limited["limit"], "account_changes", "{path}");
+    }
+    app.advance(60);
+    ann.post("/auth/recovery-codes", json!({})).await.expect(201);
+}
+
+/// SES-06: an account has a hundred sessions at most. The next sign-in ends the oldest.
+#[tokio::test]
+async fn the_oldest_of_too_many_sessions_ends() {
+    let limits = "[accounts.limits]\nip_sign_ins = \"100000/1m\"\nsign_in_failures = \"100000/1m\"\naccount_failures = \"100000/1m\"";
+    let app = TestApp::with(&format!("[accounts]\nsecond_factor = \"when_enrolled\"\n{limits}")).await;
+    let ann = Person::browser(&app, 1);
+    ann.register().await;
+    ann.login().await.expect(200);
+    let mut newest = ann.elsewhere();
+    for _ in 1..110 {
+        app.advance(1);
+        newest = ann.elsewhere();
+        newest.login().await.expect(200);
+    }
+    assert!(!ann.is_signed_in().await && newest.is_signed_in().await);
+    let listed = newest.get("/auth/sessions").await.expect(200);
+    assert_eq!(listed["data"].as_array().expect("a list").len(), 100);
+    assert_eq!(app.count("session"), 100);
+}
+
+/// ATT-08, WEB-02: a sign-in that began in a browser is that browser's: nobody in the same network takes it up without its cookie.
+#[tokio::test]
+async fn a_browsers_flow_is_found_by_its_cookie_alone() {
+    let app = TestApp::new().await;
+    let ann = Person::browser(&app, 1).arrive().await;
+    app.advance(3600);
+    for ann in [ann.elsewhere(), ann] {
+        app.advance(3600);
+        let before = ann.codes(&ann.phone).await.len();
+        ann.login().await.expect(200);
+        let code = ann.code_after(&ann.phone, before).await;
+        let neighbour = Person::app(&app, 1);
+        let named = json!({ "email": neighbour.email });
+        neighbour.post("/auth/methods", named.clone()).await.problem(409, "flow_ended");
+        neighbour.post("/auth/resend-otp", named).await;
+        for attempt in 1..=5 {
+            let answer = neighbour.verify(&wrong(&code, attempt)).await;
+            assert!(matches!(answer.status, 401 | 409), "{} {}", answer.status, answer.body);
+        }
+        ann.verify(&code).await.expect(200);
+    }
 }

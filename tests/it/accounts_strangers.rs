@@ -80,6 +80,29 @@ async fn answers_do_not_tell_who_exists() {
     }
 }
 
+/// ENM-01, A38: what a message takes from the limits of a place is taken whether anybody is there: nobody who can ask for messages
+/// of their own reads there who exists.
+#[tokio::test]
+async fn limits_do_not_tell_who_exists() {
+    let app = TestApp::with("[accounts]\npasswordless = true\n[service.default.limits]\nip_sends = \"1000/1m\"").await;
+    let ann = Person::browser(&app, 1).arrive().await;
+    let eve = Person::browser(&app, 2).arrive().await;
+    for (index, path) in (3..).zip(["/auth/password/forgot", "/auth/code"]) {
+        app.advance(3600);
+        eve.sign_in().await;
+        let stranger = Person::browser(&app, 9);
+        let mut seen = Vec::new();
+        for to in [ann.phone.clone(), number(index)] {
+            stranger.post(path, json!({ "identifier": to })).await.expect(200);
+            // What happens behind the answer has happened.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            seen.push(said(&eve.post("/auth/identifiers", json!({ "identifier": to })).await));
+        }
+        assert_eq!(seen[0], seen[1], "{path}");
+        assert_eq!(seen[0].0, 429, "{path}");
+    }
+}
+
 /// ENM-01: and the time is the same, as far as a busy machine can tell: one hash either way.
 #[tokio::test]
 async fn a_password_takes_as_long_for_nobody() {

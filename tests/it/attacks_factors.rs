@@ -158,6 +158,30 @@ async fn an_apps_code_counts_once_everywhere() {
     assert!(answers.iter().all(|answer| matches!(answer.status, 200 | 401)), "{answers:?}");
 }
 
+/// ATT-02, ATT-09: a code of one app is no wrong code of the other, however often it is used.
+#[tokio::test]
+async fn using_one_app_does_not_close_the_other() {
+    let app = TestApp::with(OFTEN).await;
+    let ann = Person::browser(&app, 1).arrive().await;
+    let first = ann.enrol(&app).await;
+    // Apps are tried in the order in which they came.
+    app.advance(1);
+    let second = ann.enrol(&app).await;
+    let enter = async |secret: &Value| {
+        let other = ann.elsewhere();
+        other.login().await.expect(200);
+        other.post("/auth/verify-otp", json!({ "code": totp_now(&app, secret) })).await
+    };
+    app.advance(60);
+    enter(&json!("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")).await.expect(401);
+    for _ in 0..60 {
+        app.advance(3600);
+        enter(&second["secret"]).await.expect(200);
+    }
+    app.advance(3600);
+    enter(&first["secret"]).await.expect(200);
+}
+
 /// REC-01, A27: ten browsers show the same recovery code at once, and one of them gets in.
 #[tokio::test]
 async fn a_recovery_code_wins_one_race() {

@@ -1,5 +1,9 @@
 //! What an operator types.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use countersign::account::password::key_id;
+use countersign::secret::Pepper;
 use serde_json::Value;
 
 use crate::actors::{Client, eventually, number};
@@ -247,4 +251,24 @@ fn texts_are_previewed() {
         let said = binary.run(&[&["template", "preview"], wrong].concat());
         assert!(said.code == Some(2) && said.complaints.contains(wrong[0]), "{said:?}");
     }
+}
+
+/// Who changes the pepper is told what still needs the one before.
+#[test]
+fn doctor_tells_what_needs_the_previous_pepper() {
+    let previous = "kZ7v1m0rP2sT5u8xA4bD6eF9hJ3lN7qW1yC0gI2oK5M=";
+    let binary = Binary::new().file("people.json", "[{\"phone\": \"+4915112345678\"}]");
+    assert_eq!(binary.run(&["import", "users", "--from", "people.json"]).code, Some(0));
+    let binary = binary.with("COUNTERSIGN_SECRETS__PREVIOUS_PEPPER", previous);
+    let said = || {
+        let checks: Value = serde_json::from_str(&binary.run(&["doctor", "--json"]).out).expect("JSON");
+        let checks = checks.as_array().expect("a list").iter().filter(|check| check["what"] == "pepper");
+        checks.map(|check| check["detail"].as_str().expect("text").to_owned()).next_back().expect("a pepper")
+    };
+    assert!(said().contains("nothing that is kept needs the previous one"), "{}", said());
+    let pepper = Pepper::new(&STANDARD.decode(previous).expect("base64")).expect("long enough");
+    let hash = format!("$argon2id$v=19$m=19456,t=2,p=1,keyid={}$c2FsdA$aGFzaA", key_id(&pepper));
+    let accounts = rusqlite::Connection::open(binary.data().join("accounts.db")).expect("the accounts");
+    accounts.execute("UPDATE account SET password = ?", [hash]).expect("one password");
+    assert!(said().contains("still needed by 1 passwords"), "{}", said());
 }

@@ -5,7 +5,7 @@ use countersign::config::{Config, DEFAULT_TOML};
 use crate::binary::Binary;
 
 /// Settings that must not start, and the key that the complaint must name.
-const WRONG: [(&str, &str); 48] = [
+const WRONG: [(&str, &str); 50] = [
     ("[service.default]\ncode_length = 4", "service.default.code_length"),
     ("[service.default]\ncode_length = 11", "service.default.code_length"),
     ("[service.default]\ncode_ttl_sms = \"11m\"", "service.default.code_ttl_sms"),
@@ -61,6 +61,13 @@ const WRONG: [(&str, &str); 48] = [
         "dev.test_destinations",
     ),
     ("[dev]\ntest_destinations = { \"+15005550006\" = \"1234\" }", "dev.test_destinations"),
+    // SES-07: cookies of people in production are for TLS only.
+    ("mode = \"production\"\n[service.default]\ncountries = [\"DE\"]\n[accounts]\nenabled = true", "server.public_url"),
+    (
+        "mode = \"production\"\n[service.default]\ncountries = [\"DE\"]\n[accounts]\nenabled = true\n\
+         [server]\npublic_url = \"http://id.example.com\"",
+        "server.public_url",
+    ),
     ("[store]\nretention = \"59m\"", "store.retention"),
     ("[limits]\ndestination = \"101/24h\"", "limits.destination"),
 ];

@@ -7,6 +7,7 @@ use countersign::account::Accounts;
 use countersign::account::factors::Enrolled;
 use countersign::account::identifiers::Claimed;
 use countersign::account::model::{Assurance, Method, Visitor};
+use countersign::account::password::Password;
 use countersign::account::passwordless::Passwordless;
 use countersign::account::register::{Registered, Registration};
 use countersign::account::reset::{Forgot, Reset};
@@ -14,7 +15,10 @@ use countersign::account::second_factor::{Proof, Proved};
 use countersign::account::secret_token::SecretToken;
 use countersign::account::sessions::SignedIn;
 use countersign::account::sign_in::{FlowRef, NotSent, SignIn, Step};
-use countersign::secret::SystemEntropy;
+use countersign::clock::Clock;
+use countersign::db::import;
+use countersign::secret::{Redacted, SystemEntropy};
+use countersign::verification::destination::Destination;
 
 use crate::actors::{all_arrived, eventually, number, wrong};
 use crate::app::TestApp;
@@ -325,6 +329,54 @@ async fn only_the_code_that_was_sent_there_proves_a_number() {
     let SignIn::Done(after) = ann.password("quite another password").await else { panic!("a factor of before is asked for") };
     let current = ann.accounts.current(&after.token).await.expect("an answer").expect("a session");
     assert!(ann.accounts.factors(&current).await.expect("an answer").is_empty());
+}
+
+/// Somebody who proves an address of their own and claims a number of somebody else's beside it.
+async fn claim_beside(app: &TestApp, index: u32, phone: &str) {
+    let email = format!("eve{index}@example.com");
+    let eve = Person::new(app, index);
+    let wanted = Registration {
+        full_name: "Eve".into(),
+        phone: Some(phone.into()),
+        email: Some(email.clone()),
+        password: "eve's own password".into(),
+    };
+    assert!(matches!(eve.accounts.register(&eve.visitor, wanted).await, Ok(Registered::Made)));
+    let eve = Person { phone: email, ..eve };
+    let SignIn::Next(step) = eve.password("eve's own password").await else { panic!("no next step") };
+    let asked = eve.accounts.ask(&eve.visitor, &flow(&step), Some(Method::Email)).await.expect("an answer").expect("a step");
+    assert_eq!(asked.method, Some(Method::Email));
+    assert!(matches!(eve.prove(&flow(&step), &eve.newest_code(app).await).await, Proved::Done(_)));
+}
+
+/// A43, A47: however many claim a number, whoever has proven nothing yet can still sign in by it and get another password: people
+/// who came from another system, and who registered last.
+#[tokio::test]
+async fn claims_of_others_lock_nobody_out() {
+    let app = TestApp::with("[service.default]\nresend_waits = []").await;
+    let (imported, registered) = (Person::new(&app, 1), Person::new(&app, 2));
+    let password = imported.accounts.hasher.hash(Password::parse(PASSWORD).expect("a password")).await.expect("a hash");
+    let person = import::Person {
+        full_name: "Ann Lee".into(),
+        identifiers: vec![Destination::parse(&imported.phone, None).expect("a number")],
+        password: Some(Redacted::new(password)),
+        created_at: app.clock.now(),
+    };
+    let terms = import::Terms { now: app.clock.now(), locale: "en", verified: false, entropy: &SystemEntropy };
+    import::place(&app.app.database, &[person], &terms, true).await.expect("placed");
+    app.advance(25 * 3600);
+    for index in 0..5 {
+        claim_beside(&app, 10 + index, &imported.phone).await;
+        claim_beside(&app, 20 + index, &registered.phone).await;
+        app.advance(3600);
+    }
+    assert!(matches!(registered.register().await, Registered::Made));
+    for person in [imported, registered] {
+        person.begin().await;
+        let before = person.codes(&app).await.len();
+        assert!(matches!(person.accounts.forgot(&person.visitor, &person.phone).await, Ok(Forgot::Begun(_))));
+        eventually("the code of the reset", async || (person.codes(&app).await.len() > before).then_some(())).await;
+    }
 }
 
 /// A47: a claim on somebody's number neither forgives wrong passwords there nor uses up their messages.

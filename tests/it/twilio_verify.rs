@@ -2,15 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
+use countersign::account::reset::{Forgot, Reset};
+use countersign::account::secret_token::SecretToken;
 use countersign::app;
+use countersign::clock::Clock;
 use countersign::config::Config;
+use countersign::db::import;
+use countersign::secret::SystemEntropy;
+use countersign::verification::destination::Destination;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
 
 use crate::actors::{Client, eventually, id, number, wrong};
 use crate::app::TestApp;
+use crate::sign_in::Person;
 use crate::upstream::{Asked, Reply, Upstream};
 
 /// What it has pending, and how it feels today.
@@ -394,4 +402,36 @@ fn the_tutorials_variables_are_enough() {
         assert_eq!(names, [name]);
         assert_eq!(accounts.accounts[0].variables.len(), config.environment.len(), "{name}: each is used");
     }
+}
+
+/// ENM-01, A38: what a provider says of a code, and how long it takes, tells a stranger nothing: it is asked about somebody only.
+#[tokio::test]
+async fn a_provider_does_not_tell_who_exists() {
+    let theirs = TwilioVerify::new().await;
+    let app = TestApp::with(&theirs.settings()).await;
+    let (ann, nobody) = (Person::new(&app, 1), Person::new(&app, 2));
+    let person = import::Person {
+        full_name: "Ann Lee".into(),
+        identifiers: vec![Destination::parse(&ann.phone, None).expect("a number")],
+        password: None,
+        created_at: app.clock.now(),
+    };
+    let terms = import::Terms { now: app.clock.now(), locale: "en", verified: true, entropy: &SystemEntropy };
+    import::place(&app.app.database, &[person], &terms, true).await.expect("placed");
+    let forgot = async |person: &Person| match person.accounts.forgot(&person.visitor, &person.phone).await {
+        Ok(Forgot::Begun(token)) => token,
+        other => panic!("{other:?}"),
+    };
+    let (hers, nobodys) = (forgot(&ann).await, forgot(&nobody).await);
+    eventually("her flow knows its code", async || app.dump("flow").contains("verification\\\":\\\"").then_some(())).await;
+    theirs.instead([refused(503, 20500, "Service unavailable")]);
+    let reset = async |person: &Person, token: &SecretToken| {
+        let begun = Instant::now();
+        let reset = person.accounts.reset(&person.visitor, token, "000000", "another way to Tipperary").await;
+        assert!(matches!(reset, Ok(Reset::Wrong)), "{reset:?}");
+        begun.elapsed()
+    };
+    let (hers, nobodys) = tokio::join!(reset(&ann, &hers), reset(&nobody, &nobodys));
+    assert!(theirs.state().instead.is_empty(), "the provider was asked");
+    assert!(hers >= Duration::from_secs(5) && nobodys >= Duration::from_secs(5), "{hers:?} {nobodys:?}");
 }

@@ -57,12 +57,17 @@ impl Keyed {
     }
 }
 
+/// How a hash names its pepper.
+pub fn key_id(pepper: &Pepper) -> String {
+    encode(&pepper.id().to_be_bytes())
+}
+
 /// A new hash.
 pub fn hash(password: &Password, pepper: &Pepper, work: Work, entropy: &dyn Entropy, blocks: &mut Vec<Block>) -> Result<String, NotHashed> {
     let mut salt = [0; SALT_BYTES];
     entropy.fill(&mut salt);
     let hash = derive(password, pepper, work, &salt, blocks)?;
-    let (Work { memory, passes }, keyid) = (work, encode(&pepper.id().to_be_bytes()));
+    let (Work { memory, passes }, keyid) = (work, key_id(pepper));
     Ok(format!("$argon2id$v=19$m={memory},t={passes},p=1,keyid={keyid}${}${}", encode(&salt), encode(&hash)))
 }
 

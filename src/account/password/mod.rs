@@ -17,6 +17,7 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 pub use hasher::{HashError, Hasher, Verified};
+pub use keyed::key_id;
 pub use settings::HashSettings;
 
 use crate::verification::request::InvalidField;

@@ -89,7 +89,8 @@ pub fn open(peppers: &Peppers, row: &SigningKeyRow) -> Option<SigningKey> {
     })
 }
 
-fn context(id: &str) -> [&[u8]; 2] {
+/// What a key is sealed for.
+pub fn context(id: &str) -> [&[u8]; 2] {
     [b"signing key", id.as_bytes()]
 }
 

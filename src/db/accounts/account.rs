@@ -9,6 +9,11 @@ use crate::account::model::{Account, AccountId, Identifier, IdentifierKind};
 use crate::clock::Timestamp;
 use crate::db::database::{AssertSqlSafe, Change, DataError, statement};
 
+/// Accounts that proved something and claim a number or address that nobody owns: of so many the passwords are tried.
+const PROVEN_CLAIMS: i64 = 5;
+/// The same of accounts that proved nothing, beside the newest.
+const EARLY_CLAIMS: i64 = 2;
+
 /// An account to be made.
 #[derive(Clone)]
 pub struct NewAccount {
@@ -152,18 +157,36 @@ impl AccountTables {
         Ok(row.map(account))
     }
 
-    /// Who may mean this number or address when they sign in: its owner, or those who claimed it with their account. Those who
-    /// have proven anything come first, then whoever claimed it first: later claims of others hide nobody.
-    pub async fn candidates(&self, value: &str, limit: i64) -> Result<Vec<Account>, DataError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM identifier i JOIN account a ON a.id = i.account_id WHERE i.value = ? AND (i.owned_value IS NOT NULL \
-             OR (i.origin = 'registered' AND NOT EXISTS (SELECT 1 FROM identifier o WHERE o.owned_value = i.value))) \
-             ORDER BY CASE WHEN i.owned_value IS NOT NULL THEN 0 WHEN EXISTS (SELECT 1 FROM identifier p WHERE p.account_id = a.id \
-             AND p.proven_at IS NOT NULL) THEN 1 ELSE 2 END, i.claimed_at LIMIT ?"
+    /// Who may mean this number or address when they sign in: its owner alone; or else those who claimed it with their account,
+    /// a few of each kind, so that no number of claims hides anybody (A43, A47). Of those who proved something else, the first
+    /// [`PROVEN_CLAIMS`]; of those who proved nothing, whom only time tells apart, the first [`EARLY_CLAIMS`] and the newest. The
+    /// owner comes first, and whoever claimed it first before later ones. Accounts that are disabled are not among them.
+    pub async fn candidates(&self, value: &str) -> Result<Vec<Account>, DataError> {
+        // 0: owns it; 1: proved something else; 2: proved nothing.
+        let claims = "SELECT i.id, i.account_id, i.claimed_at, CASE WHEN i.owned_value IS NOT NULL THEN 0 WHEN EXISTS (SELECT 1 FROM \
+                      identifier p WHERE p.account_id = i.account_id AND p.proven_at IS NOT NULL) THEN 1 ELSE 2 END AS standing \
+                      FROM identifier i JOIN account h ON h.id = i.account_id WHERE i.value = ? AND h.status = 'active' \
+                      AND (i.owned_value IS NOT NULL OR (i.origin = 'registered' \
+                      AND NOT EXISTS (SELECT 1 FROM identifier o WHERE o.owned_value = i.value)))";
+        let ranked = format!(
+            "SELECT account_id, standing, ROW_NUMBER() OVER (PARTITION BY standing ORDER BY claimed_at, id) AS place, \
+             ROW_NUMBER() OVER (PARTITION BY standing ORDER BY claimed_at DESC, id DESC) AS from_the_end FROM ({claims}) claims"
         );
-        let query = statement(AssertSqlSafe(sql)).bind(value).bind(limit);
+        let sql = format!(
+            "SELECT {COLUMNS} FROM ({ranked}) c JOIN account a ON a.id = c.account_id WHERE c.standing = 0 \
+             OR (c.standing = 1 AND c.place <= ?) OR (c.standing = 2 AND (c.place <= ? OR c.from_the_end = 1)) ORDER BY c.standing, c.place"
+        );
+        let query = statement(AssertSqlSafe(sql)).bind(value).bind(PROVEN_CLAIMS).bind(EARLY_CLAIMS);
         let rows: Vec<Row> = query.fetch_all(&self.database).await?;
         Ok(rows.into_iter().map(account).collect())
+    }
+
+    /// Whether any other account claims this number or address as well.
+    pub async fn is_claimed_beside(&self, account: AccountId, value: &str) -> Result<bool, DataError> {
+        let sql = "SELECT COUNT(*) FROM identifier i WHERE i.value = ? AND i.account_id <> ? \
+                   AND (i.origin = 'registered' OR i.owned_value IS NOT NULL)";
+        let (others,): (i64,) = statement(sql).bind(value).bind(account.to_string()).fetch_one(&self.database).await?;
+        Ok(others > 0)
     }
 
     /// The same password in a better hash; nothing when it was changed in the meantime.

@@ -164,12 +164,27 @@ impl AccountTables {
     }
 
     /// The code was right, and its step is newer than any before: true for one caller only (TOTP-02). A passkey's counter
-    /// moves the same way, where it counts at all.
-    pub async fn accept_factor(&self, id: Uuid, counter: i64, now: Timestamp) -> Result<bool, DataError> {
+    /// moves the same way, where it counts at all. `counted`: other apps of the person, for which the same code was counted just
+    /// before. It was none of theirs, and no wrong one either: what was counted is given back, and nothing more (ATT-09).
+    pub async fn accept_factor(&self, id: Uuid, counter: i64, counted: &[Uuid], now: Timestamp) -> Result<bool, DataError> {
+        self.database.retrying(|| self.accept_factor_once(id, counter, counted, now)).await
+    }
+
+    async fn accept_factor_once(&self, id: Uuid, counter: i64, counted: &[Uuid], now: Timestamp) -> Result<bool, DataError> {
+        let mut change = self.change().await?;
         let sql = "UPDATE factor SET counter = ?, failures = 0, closed_until = 0, confirmed_at = COALESCE(confirmed_at, ?) \
                    WHERE id = ? AND (counter < ? OR (kind = 'passkey' AND counter = 0 AND ? = 0))";
         let query = statement(sql).bind(counter).bind(now.0).bind(id.to_string()).bind(counter).bind(counter);
-        Ok(query.execute(&self.database).await? == 1)
+        if query.execute(&mut change).await? != 1 {
+            return Ok(false);
+        }
+        for other in counted {
+            // It did not rest when the code was counted.
+            let sql = "UPDATE factor SET failures = failures - 1, closed_until = 0 WHERE id = ? AND failures > 0";
+            statement(sql).bind(other.to_string()).execute(&mut change).await?;
+        }
+        change.commit().await?;
+        Ok(true)
     }
 
     /// Gives a factor its name.

@@ -8,7 +8,10 @@ use super::identifier::{Proving, prove};
 use super::{AccountTables, uuid};
 use crate::account::model::{AccountId, Assurance, Session};
 use crate::clock::Timestamp;
-use crate::db::database::{AssertSqlSafe, DataError, statement};
+use crate::db::database::{AssertSqlSafe, Change, DataError, statement};
+
+/// Live sessions of one account: the next sign-in ends the oldest.
+const SESSIONS: i64 = 100;
 
 /// A session to be made.
 #[derive(Debug, Clone)]
@@ -58,6 +61,19 @@ pub(super) fn session(row: Row) -> Session {
     }
 }
 
+/// Ends those of the account that are one too many with the new one: the oldest. Its row is locked.
+async fn end_oldest(change: &mut Change, new: &Session) -> Result<(), DataError> {
+    let too_many = "SELECT id FROM session WHERE account_id = ? ORDER BY CASE WHEN expires_at > ? AND seen_at + idle > ? THEN 0 ELSE 1 END, \
+                    created_at DESC, id DESC LIMIT ? OFFSET ?";
+    let too_many = statement(too_many).bind(new.account.to_string()).bind(new.created_at.0).bind(new.created_at.0);
+    let too_many: Vec<(String,)> = too_many.bind(SESSIONS).bind(SESSIONS).fetch_all(&mut *change).await?;
+    for (id,) in too_many {
+        statement("DELETE FROM refresh_token WHERE session_id = ?").bind(&id).execute(&mut *change).await?;
+        statement("DELETE FROM session WHERE id = ?").bind(&id).execute(&mut *change).await?;
+    }
+    Ok(())
+}
+
 impl AccountTables {
     /// Ends the flow and begins the session. False: the flow had ended, or the number is another's by now; then
     /// there is no session (MFA-03, A02).
@@ -93,6 +109,7 @@ impl AccountTables {
         let query = query.bind(session.assurance as i64).bind(session.methods.join(" ")).bind(session.created_at.0);
         let query = query.bind(session.authenticated_at.0).bind(session.seen_at.0).bind(session.expires_at.0).bind(session.idle);
         query.bind(&session.address).bind(&session.agent).execute(&mut change).await?;
+        end_oldest(&mut change, session).await?;
         if let Some((browser, forgotten_at, remembered_until)) = &completion.browser {
             let insert = "INSERT INTO browser (token_hash, account_id, seen_at, expires_at, remembered_until) VALUES (?, ?, ?, ?, ?) \
                           ON CONFLICT (token_hash, account_id) DO UPDATE SET seen_at = excluded.seen_at, \
@@ -112,8 +129,9 @@ impl AccountTables {
 
     /// The live sessions of an account, the newest first.
     pub async fn sessions(&self, account: AccountId, now: Timestamp) -> Result<Vec<Session>, DataError> {
-        let sql = format!("{COLUMNS} WHERE account_id = ? AND expires_at > ? AND seen_at + idle > ? ORDER BY created_at DESC, id DESC");
-        let query = statement(AssertSqlSafe(sql)).bind(account.to_string()).bind(now.0).bind(now.0);
+        let sql =
+            format!("{COLUMNS} WHERE account_id = ? AND expires_at > ? AND seen_at + idle > ? ORDER BY created_at DESC, id DESC LIMIT ?");
+        let query = statement(AssertSqlSafe(sql)).bind(account.to_string()).bind(now.0).bind(now.0).bind(SESSIONS);
         let rows: Vec<Row> = query.fetch_all(&self.database).await?;
         Ok(rows.into_iter().map(session).collect())
     }

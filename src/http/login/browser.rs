@@ -21,6 +21,7 @@ use crate::app::App;
 use crate::clock::Timestamp;
 use crate::delivery::words;
 use crate::http::extract::{Peer, client_address};
+use crate::http::login::origin::{Sender, sender};
 use crate::http::problem::{Problem, ProblemCode};
 
 /// A flow ends by itself before that.
@@ -109,8 +110,11 @@ impl FromRequestParts<Arc<App>> for Browser {
         let headers = &parts.headers;
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let locale = wanted_locale(text(header::ACCEPT_LANGUAGE)).map(Arc::from);
+        // Who said so or showed one keeps them; of whom else it is not known yet.
+        let keeps_cookies =
+            sender(headers, app) == Sender::Own || [Cookie::Browser, Cookie::Flow].iter().any(|cookie| cookie.of(headers, app).is_some());
         let visitor = Visitor {
-            keeps_cookies: false,
+            keeps_cookies,
             ip: client_address(*peer, headers, &app.trusted_proxies),
             agent: text(header::USER_AGENT).to_owned(),
             browser: Cookie::Browser.of(headers, app),

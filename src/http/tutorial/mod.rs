@@ -42,6 +42,7 @@ fn caller(app: &App, peer: Peer, headers: &HeaderMap) -> Caller {
         client: None,
         ip: Some(client_address(peer.0, headers, &app.trusted_proxies)),
         idempotency_key: None,
+        has_paid: false,
     }
 }
 

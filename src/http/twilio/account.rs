@@ -42,7 +42,7 @@ impl Account {
 
     /// The caller in one of its services. `ip` is the end user's address, as the client passed it.
     pub fn caller(&self, service: &Arc<str>, ip: Option<IpAddr>) -> Caller {
-        Caller { service: Arc::clone(service), client: Some(self.client.id), ip, idempotency_key: None }
+        Caller { service: Arc::clone(service), client: Some(self.client.id), ip, idempotency_key: None, has_paid: false }
     }
 }
 

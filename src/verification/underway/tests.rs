@@ -186,7 +186,7 @@ impl Stage {
     }
 
     async fn start(&self, supersedes: bool, wait: bool) -> Result<Started, StoreError> {
-        let caller = Caller { service: "default".into(), client: None, ip: None, idempotency_key: None };
+        let caller = Caller { service: "default".into(), client: None, ip: None, idempotency_key: None, has_paid: false };
         let request = StartRequest { to: "+4915112345678".into(), supersedes, ..StartRequest::default() };
         self.engine.start(&caller, request, wait).await
     }

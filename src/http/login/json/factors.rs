@@ -120,7 +120,11 @@ pub async fn remove(People(accounts): People, IdPath(id): IdPath, person: Person
 /// Ten, each good once in place of a second factor. Earlier ones are dead.
 #[utoipa::path(
     post, path = "/auth/recovery-codes", tag = "Account", operation_id = "makeRecoveryCodes",
-    responses((status = 201, description = "Shown once.", body = RecoveryCodesBody), PersonRefusals),
+    responses(
+        (status = 201, description = "Shown once.", body = RecoveryCodesBody),
+        (status = 429, description = "`limited`: see `Retry-After`.", body = ProblemBody, content_type = "application/problem+json"),
+        PersonRefusals,
+    ),
     security(("access_token" = []), ("session" = [])),
 )]
 pub async fn recovery_codes(People(accounts): People, person: Person) -> Result<(StatusCode, Json<RecoveryCodesBody>), Problem> {
@@ -133,6 +137,7 @@ fn done<T>(enrolled: Enrolled<T>) -> Result<T, Problem> {
         Enrolled::Done(done) => Ok(done),
         Enrolled::NotFresh => Err(Problem::new(ProblemCode::ConfirmationRequired)),
         Enrolled::Wrong => Err(wrong()),
+        Enrolled::Limited(limited) => Err(limited.into()),
         Enrolled::Impossible => {
             Err(Problem::new(ProblemCode::FlowEnded).detail("There are too many of this kind, or browsers offer none here."))
         }

@@ -74,7 +74,6 @@ pub async fn reset(
         Reset::Ended => Err(Problem::new(ProblemCode::FlowEnded)),
         Reset::Invalid(invalid) => Err(invalid.into()),
         Reset::Limited(limited) => Err(limited.into()),
-        Reset::NotJudged => Err(Problem::not_judged()),
     }
 }
 
@@ -95,5 +94,6 @@ pub async fn change(
         Changed::Done => Ok(Json(MessageBody { message: "The password is changed.", method: None })),
         Changed::NotFresh => Err(Problem::new(ProblemCode::ConfirmationRequired)),
         Changed::Invalid(invalid) => Err(invalid.into()),
+        Changed::Limited(limited) => Err(limited.into()),
     }
 }

@@ -34,7 +34,7 @@ pub async fn options(MemberSent { member, .. }: MemberSent<AddForm>) -> Result<R
     match member.visit.accounts.begin_passkey(&member.current).await? {
         Enrolled::Done(options) => Ok(Json(options).into_response()),
         Enrolled::NotFresh => Err(Problem::new(ProblemCode::ConfirmationRequired)),
-        Enrolled::Wrong | Enrolled::Impossible => Err(Problem::new(ProblemCode::NotFound)),
+        Enrolled::Wrong | Enrolled::Impossible | Enrolled::Limited(_) => Err(Problem::new(ProblemCode::NotFound)),
     }
 }
 
@@ -47,7 +47,7 @@ pub async fn add(MemberSent { member, form }: MemberSent<AddForm>) -> Result<Res
     Ok(match visit.accounts.confirm_passkey(&visit.visitor, &member.current, &form.name, &form.passkey).await? {
         Enrolled::Done(()) => see_other(security::SAVED),
         Enrolled::NotFresh => confirm::first(Then::Security),
-        Enrolled::Wrong | Enrolled::Impossible => see_other(security::PASSKEY_FAILED),
+        Enrolled::Wrong | Enrolled::Impossible | Enrolled::Limited(_) => see_other(security::PASSKEY_FAILED),
     })
 }
 
@@ -57,6 +57,6 @@ pub async fn remove(MemberSent { member, form }: MemberSent<PasskeyForm>) -> Res
     Ok(match visit.accounts.remove_factor(&visit.visitor, &member.current, form.passkey).await? {
         Enrolled::Done(()) => see_other(security::SAVED),
         Enrolled::NotFresh => confirm::first(Then::Security),
-        Enrolled::Wrong | Enrolled::Impossible => see_other("/security"),
+        Enrolled::Wrong | Enrolled::Impossible | Enrolled::Limited(_) => see_other("/security"),
     })
 }

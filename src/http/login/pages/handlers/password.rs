@@ -63,6 +63,10 @@ async fn set(member: &Member, current: &Current, cookies: SetCookies, new: &str)
     match visit.accounts.change_password(&visit.visitor, current, new).await? {
         Changed::Done => Ok((cookies, see_other(security::SAVED)).into_response()),
         Changed::NotFresh => Ok(confirm::first(Then::Password)),
+        Changed::Limited(limited) => {
+            let page = page(member, StatusCode::TOO_MANY_REQUESTS, Some(wait(&limited)), None, None).await?;
+            Ok((cookies, retry_after(page, &limited)).into_response())
+        }
         Changed::Invalid(_) => {
             let wrong = words::password(new, &visit.accounts.settings);
             Ok((cookies, page(member, StatusCode::UNPROCESSABLE_ENTITY, None, None, Some(wrong)).await?).into_response())

@@ -6,14 +6,14 @@ use serde::Deserialize;
 
 use super::confirm;
 use super::form::{MemberSent, Sent};
-use super::security::Nothing;
+use super::security::{self, Nothing};
 use super::step::sign_in_again;
 use super::visit::{Visit, retry_after, see_other, wait};
 use crate::account::factors::Enrolled;
 use crate::account::second_factor::{Proof, Proved};
 use crate::account::sign_in::FlowRef;
 use crate::http::login::pages::code::RecoverPage;
-use crate::http::login::pages::frame::{Invalid, Notice};
+use crate::http::login::pages::frame::{Field, Invalid, Notice};
 use crate::http::login::pages::security::CodesPage;
 use crate::http::problem::{Problem, ProblemCode};
 
@@ -57,6 +57,10 @@ pub async fn make(MemberSent { member, .. }: MemberSent<Nothing>) -> Result<Resp
     match visit.accounts.make_recovery_codes(&visit.visitor, &member.current).await? {
         Enrolled::Done(codes) => visit.page(StatusCode::OK, &CodesPage { frame: visit.frame(None), codes: &codes }),
         Enrolled::NotFresh => Ok(confirm::first(confirm::Then::Security)),
+        Enrolled::Limited(limited) => {
+            let page = security::page(&member, StatusCode::TOO_MANY_REQUESTS, Some(wait(&limited)), Field::default()).await?;
+            Ok(retry_after(page, &limited))
+        }
         Enrolled::Wrong | Enrolled::Impossible => Err(Problem::new(ProblemCode::NotFound)),
     }
 }

@@ -97,7 +97,6 @@ pub async fn finish(Sent { visit, form }: Sent<ResetForm>) -> Result<Response, P
             let page = Shown { status: StatusCode::TOO_MANY_REQUESTS, notice: Some(wait(&limited)), ..shown }.on(&visit)?;
             Ok(retry_after(page, &limited))
         }
-        Reset::NotJudged => Shown { status: StatusCode::SERVICE_UNAVAILABLE, notice: Some(Notice::Busy), ..shown }.on(&visit),
     }
 }
 

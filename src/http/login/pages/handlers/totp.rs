@@ -28,7 +28,7 @@ pub async fn start(MemberSent { member, .. }: MemberSent<Nothing>) -> Result<Res
     match member.visit.accounts.begin_totp(&member.current).await? {
         Enrolled::Done(_) => Ok(see_other("/security/totp")),
         Enrolled::NotFresh => Ok(confirm::first(Then::Security)),
-        Enrolled::Wrong | Enrolled::Impossible => Ok(see_other("/security")),
+        Enrolled::Wrong | Enrolled::Impossible | Enrolled::Limited(_) => Ok(see_other("/security")),
     }
 }
 
@@ -49,7 +49,7 @@ pub async fn confirm(MemberSent { member, form }: MemberSent<TotpForm>) -> Resul
     match visit.accounts.confirm_totp(&visit.visitor, current, waiting.id, "", &without_spaces(&form.code)).await? {
         Enrolled::Done(()) => Ok(see_other(security::SAVED)),
         Enrolled::NotFresh => Ok(confirm::first(Then::Security)),
-        Enrolled::Wrong | Enrolled::Impossible => page(&member, StatusCode::UNAUTHORIZED, Some(Invalid::Code)).await,
+        Enrolled::Wrong | Enrolled::Impossible | Enrolled::Limited(_) => page(&member, StatusCode::UNAUTHORIZED, Some(Invalid::Code)).await,
     }
 }
 
