@@ -35,15 +35,21 @@ def target_directory(package):
     return Path(json.loads(text)["target_directory"])
 
 
+def profile(package):
+    """What servers run is built as `dist`, and so is what is made of it. BENCH_PROFILE=debug: to try a program out; it says nothing of
+    speed."""
+    return os.environ.get("BENCH_PROFILE") or ("release" if package == BENCH / "load" else "dist")
+
+
 def release_directory(package):
-    """Where a package's release binaries are. BENCH_PROFILE=debug: the others, to try a program out; they say nothing of speed."""
-    return target_directory(package) / os.environ.get("BENCH_PROFILE", "release")
+    """Where a package's binaries are."""
+    return target_directory(package) / profile(package)
 
 
 def build(package, *further):
-    """A release build."""
-    profile = [] if os.environ.get("BENCH_PROFILE") == "debug" else ["--release"]
-    command(["cargo", "build", *profile, "--locked", "--manifest-path", str(package / "Cargo.toml"), *further])
+    """A build that is measured."""
+    name = {"debug": "dev"}.get(profile(package), profile(package))
+    command(["cargo", "build", "--profile", name, "--locked", "--manifest-path", str(package / "Cargo.toml"), *further])
 
 
 def install_node_modules(peer):
