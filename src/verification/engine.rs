@@ -225,11 +225,11 @@ impl Engine {
         let verdict = match outcome {
             AttemptOutcome::Judge(verification) => {
                 let judged = self.judge(caller, *verification, code, idempotency, now).await;
-                if let (Some(claim), Ok(None) | Err(_)) = (idempotency, &judged) {
+                if let (Some(claim), Ok(Verdict::NotJudged | Verdict::NotFound) | Err(_)) = (idempotency, &judged) {
                     // The caller is asked to come again soon, with the same key. Should this fail, the key is free half a minute later.
                     let _ = self.store.answered(claim, None).await;
                 }
-                judged?.map_or(Verdict::NotJudged, Verdict::Judged)
+                judged?
             }
             AttemptOutcome::Ended(verification) => {
                 // The same work as for a live one, so that time does not tell (OTP-08).
@@ -354,7 +354,7 @@ impl Engine {
         self.policies.known(service)
     }
 
-    /// None: nobody could judge it.
+    /// Compares, and approves what is right.
     async fn judge(
         &self,
         caller: &Caller,
@@ -362,32 +362,32 @@ impl Engine {
         code: &Code,
         idempotency: Option<IdempotencyClaim>,
         now: Timestamp,
-    ) -> Result<Option<Checked>, StoreError> {
+    ) -> Result<Verdict, StoreError> {
         let right = match verification.code_by {
             CodeBy::Server | CodeBy::Caller => self.compare(&verification, code),
             CodeBy::Provider => match self.courier.judge(&verification, code).await {
                 Ok(verdict) => verdict == ProviderVerdict::Approved,
                 Err(error) => {
                     tracing::warn!(%error, verification = %verification.id, "a check was not judged");
-                    return Ok(None);
+                    return Ok(Verdict::NotJudged);
                 }
             },
         };
         if right {
             let approve = Approve { id: verification.id, generation: verification.generation, idempotency, origin: caller.origin(), now };
             if self.store.approve(approve).await? {
-                return Ok(Some(Checked { id: verification.id, status: Status::Approved, valid: true, attempts_left: 0 }));
+                return Ok(Verdict::Judged(Checked { id: verification.id, status: Status::Approved, valid: true, attempts_left: 0 }));
             }
-            // Another check with the right code was quicker, or it was canceled, or a resend replaced the code.
-            if let Some((moved, _)) = self.store.get(&caller.service, verification.id).await? {
-                verification = moved;
-            }
+            // Another check with the right code was quicker, or it was canceled, or a resend replaced the code; or it is gone, because
+            // somebody emptied the store: then nothing is pending any more.
+            let Some((moved, _)) = self.store.get(&caller.service, verification.id).await? else { return Ok(Verdict::NotFound) };
+            verification = moved;
         }
         let checked = standing(&verification, now);
         if let Some(claim) = idempotency {
             self.store.answered(claim, Some(checked.clone())).await?;
         }
-        Ok(Some(checked))
+        Ok(Verdict::Judged(checked))
     }
 
     fn compare(&self, verification: &Verification, code: &Code) -> bool {

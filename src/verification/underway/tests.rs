@@ -15,12 +15,13 @@ use crate::secret::{Pepper, Peppers, SystemEntropy};
 use crate::telemetry::Metrics;
 use crate::verification::courier::{Courier, NotJudged, ProviderVerdict};
 use crate::verification::destination::Country;
+use crate::verification::engine::Verdict;
 use crate::verification::lease::Lease;
 use crate::verification::limit::{Bucket, BucketKey, Limited, Quota, SendRule, Take};
 use crate::verification::model::{Channel, Event, Origin};
 use crate::verification::newest::Turns;
 use crate::verification::policies::Policies;
-use crate::verification::request::{Caller, StartRequest};
+use crate::verification::request::{Caller, StartRequest, Which};
 use crate::verification::store::memory::MemoryStore;
 use crate::verification::store::{Approve, Attempt, AttemptOutcome, CancelOutcome, Checked, IdempotencyClaim, Resend, Start, Store};
 
@@ -36,6 +37,8 @@ struct Faulty {
     inner: MemoryStore,
     log: Log,
     reads_fail: AtomicBool,
+    /// Emptied after a check was counted.
+    is_emptied: AtomicBool,
     /// Reports that it has no room for.
     refuses: AtomicU32,
 }
@@ -55,7 +58,7 @@ impl Store for Faulty {
     }
 
     async fn approve(&self, approve: Approve) -> Result<bool, StoreError> {
-        self.inner.approve(approve).await
+        if self.is_emptied.load(Ordering::SeqCst) { Ok(false) } else { self.inner.approve(approve).await }
     }
 
     async fn answered(&self, claim: IdempotencyClaim, answer: Option<Checked>) -> Result<(), StoreError> {
@@ -96,6 +99,9 @@ impl Store for Faulty {
     }
 
     async fn get(&self, service: &str, id: VerificationId) -> Result<Option<(Verification, Bucket)>, StoreError> {
+        if self.is_emptied.load(Ordering::SeqCst) {
+            return Ok(None);
+        }
         if self.reads_fail.load(Ordering::SeqCst) { Err(StoreError::Overloaded) } else { self.inner.get(service, id).await }
     }
 
@@ -164,9 +170,10 @@ impl Stage {
     fn new() -> Stage {
         let (log, clock) = (Log::default(), Arc::new(TestClock::default()));
         let inner = MemoryStore::new(Arc::new(AuditLog));
-        let store = Arc::new(Faulty { inner, log: Arc::clone(&log), reads_fail: AtomicBool::default(), refuses: AtomicU32::default() });
+        let (reads_fail, is_emptied, refuses) = Default::default();
+        let store = Arc::new(Faulty { inner, log: Arc::clone(&log), reads_fail, is_emptied, refuses });
         let boy = Arc::new(Boy { log: Arc::clone(&log), is_full: AtomicBool::default() });
-        let config = Config::from_toml("[service.default]\nresend_waits = []").expect("settings");
+        let config = Config::from_toml("[service.default]\nresend_waits = []\ncustom_code = true").expect("settings");
         let quotas = vec![Quota { count: 20, per: Duration::from_secs(24 * 3600) }];
         let engine = Engine {
             store: Arc::clone(&store) as _,
@@ -228,4 +235,18 @@ async fn what_was_given_up_is_noted_in_the_end() {
     tokio::time::sleep(Duration::from_secs(10)).await;
     let (verification, bucket) = stage.store.inner.get("default", snapshot.id).await.expect("a read").expect("a row");
     assert_eq!((verification.delivery, bucket.values.len()), (Delivery::Failed, 0));
+}
+
+/// R11: a store that is emptied between the count and the approval has nothing pending: the right code is for nothing then, and
+/// not wrong.
+#[tokio::test]
+async fn what_is_gone_while_it_is_checked_is_not_pending() {
+    let stage = Stage::new();
+    let code = Code::parse("482915").expect("a code");
+    let caller = Caller { service: "default".into(), client: None, ip: None, idempotency_key: None, has_paid: false };
+    let request = StartRequest { to: "+4915112345678".into(), code: Some(code.clone()), ..StartRequest::default() };
+    let Ok(Started::Sending(snapshot)) = stage.engine.start(&caller, request, false).await else { panic!("it was not started") };
+    stage.store.is_emptied.store(true, Ordering::SeqCst);
+    let verdict = stage.engine.check(&caller, Which::Id(snapshot.id), &code).await;
+    assert!(matches!(verdict, Ok(Verdict::NotFound)), "{verdict:?}");
 }
