@@ -26,18 +26,18 @@ use crate::db::database::{DataError, Database};
 use crate::db::sealed;
 use crate::delivery::Tools;
 use crate::delivery::accounts::{Configured, Sources};
-use crate::delivery::console::Console;
 use crate::delivery::dispatch::Dispatcher;
 use crate::delivery::http::Http;
 use crate::delivery::inbox::Inbox;
 use crate::delivery::not_me::CancelLinks;
 use crate::delivery::provider::{Family, Kind, Provider};
+use crate::delivery::providers::console::Console;
+use crate::delivery::providers::{
+    bird, plivo, smtp, startmessaging, telegram, telnyx, twilio as twilio_provider, twilio_verify, vonage, webhook, whatsapp,
+};
 use crate::delivery::receipt::References;
 use crate::delivery::route::{Route, Routes};
 use crate::delivery::text::Renderer;
-use crate::delivery::{
-    bird, plivo, smtp, startmessaging, telegram, telnyx, twilio as twilio_provider, twilio_verify, vonage, webhook, whatsapp,
-};
 use crate::http::camara::CamaraFace;
 use crate::http::client_token::ClientTokens;
 use crate::http::keys::Keys;

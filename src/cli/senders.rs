@@ -134,9 +134,9 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::delivery::console::Console;
     use crate::delivery::message::Envelope;
     use crate::delivery::provider::{Provider, SendError, VerifyProvider};
+    use crate::delivery::providers::console::Console;
     use crate::delivery::route::{Routes, Routing};
     use crate::secret::Code;
     use crate::verification::courier::{ProviderLimits, ProviderVerdict};

@@ -1,11 +1,10 @@
 //! Delivery: who takes a code to a phone or a mailbox, in which words, and what became of it.
 //!
 //! [`provider`] says what a provider is and [`route`] whom a message is handed to; [`dispatch`] hands it over and decides
-//! what follows a failure, by [`health`]; [`text`] words it; [`receipt`] is what comes back. One file for each provider.
+//! what follows a failure, by [`health`]; [`text`] words it; [`receipt`] is what comes back. [`providers`] has a file for each
+//! provider.
 
 pub mod accounts;
-pub mod bird;
-pub mod console;
 pub mod dispatch;
 pub mod free_text;
 pub mod gsm;
@@ -18,26 +17,17 @@ pub mod message;
 pub mod not_me;
 pub mod notice;
 pub mod notice_text;
-pub mod plivo;
 pub mod provider;
+pub mod providers;
 pub mod public_address;
 pub mod receipt;
 pub mod route;
 pub mod signature;
 pub mod signed_post;
-pub mod smtp;
 pub mod standard_webhooks;
-pub mod startmessaging;
 pub mod subscribers;
-pub mod telegram;
-pub mod telnyx;
 pub mod text;
-pub mod twilio;
 pub mod twilio_signature;
-pub mod twilio_verify;
-pub mod vonage;
-pub mod webhook;
-pub mod whatsapp;
 pub mod words;
 mod work;
 

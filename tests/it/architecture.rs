@@ -40,7 +40,7 @@ const RULES: [Rule; 14] = [
     Rule { words: &["println!", "print!", "eprintln!", "eprint!", "dbg!"], may: &[], why: "commands speak through cli/terminal.rs" },
     Rule {
         words: &["io::stdout", "io::stderr"],
-        may: &["src/cli/terminal.rs", "src/delivery/console.rs", "src/telemetry.rs"],
+        may: &["src/cli/terminal.rs", "src/delivery/providers/console.rs", "src/telemetry.rs"],
         why: "one place for each kind of output",
     },
     Rule { words: &["crate::config"], may: &["src/config/", "src/app/", "src/cli/"], why: "the domain gets a checked policy" },

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use countersign::account::notice::{Advice, Notice};
 use countersign::delivery::gsm::{Encoding, segments};
 use countersign::delivery::provider::Fault;
-use countersign::delivery::telegram;
+use countersign::delivery::providers::telegram;
 use countersign::dev_provider::fault::Fail;
 use countersign::verification::Destination;
 use countersign::verification::model::Channel;

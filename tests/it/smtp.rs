@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use countersign::delivery::provider::{Fault, MessageProvider};
-use countersign::delivery::smtp::KIND;
+use countersign::delivery::providers::smtp::KIND;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};

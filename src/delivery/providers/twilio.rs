@@ -347,7 +347,7 @@ mod tests {
     #[test]
     fn the_official_vectors_are_signed_and_nothing_else_is() {
         let vectors: Vec<Value> =
-            serde_json::from_str(include_str!("../../tests/fixtures/twilio/signature_vectors.json")).expect("vectors");
+            serde_json::from_str(include_str!("../../../tests/fixtures/twilio/signature_vectors.json")).expect("vectors");
         assert_eq!(vectors.len(), 6);
         for vector in &vectors {
             let text = |name: &str| vector[name].as_str().expect("text");

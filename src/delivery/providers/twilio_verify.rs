@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::delivery::http::{Http, Response, call};
 use crate::delivery::message::Envelope;
 use crate::delivery::provider::{Account, Family, Kind, SendError, SettingError, VerifyProvider, life_setting};
-use crate::delivery::twilio::{Refused, basic, refusal};
+use crate::delivery::providers::twilio::{Refused, basic, refusal};
 use crate::secret::{Code, Redacted};
 use crate::verification::courier::{ProviderLimits, ProviderVerdict};
 use crate::verification::model::Channel;
