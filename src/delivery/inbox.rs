@@ -4,7 +4,7 @@
 //! A change is not sent to the watchers: they are told that there is one, and ask for what changed since the mark that they
 //! hold. So a slow one misses nothing that is still kept, and a reconnection is the same as the next change.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
@@ -118,9 +118,8 @@ struct Entry {
 }
 
 impl Entry {
-    fn is(&self, message: MessageNumber) -> bool {
-        let envelope = self.content.envelope();
-        envelope.verification == message.verification && envelope.number == message.number
+    fn number(&self) -> MessageNumber {
+        self.content.envelope().message()
     }
 
     fn shown(&self) -> InboxMessage {
@@ -165,6 +164,8 @@ pub struct Changes {
 #[derive(Default)]
 struct Kept {
     entries: VecDeque<Entry>,
+    /// Whose these are: nearly every message is a new one, which is not looked for among them.
+    numbers: HashSet<MessageNumber>,
     changes: u64,
 }
 
@@ -172,6 +173,11 @@ impl Kept {
     fn next(&mut self) -> u64 {
         self.changes += 1;
         self.changes
+    }
+
+    /// A message that changes came a moment ago: near the front.
+    fn entry(&mut self, message: MessageNumber) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.number() == message)
     }
 }
 
@@ -192,18 +198,18 @@ impl Inbox {
 
     /// A message is handed to `provider`, for the first time or after another one failed.
     pub fn handed(&self, content: Content, provider: Arc<str>) {
-        let envelope = content.envelope();
-        let message = MessageNumber { verification: envelope.verification, number: envelope.number };
+        let message = content.envelope().message();
         let mut kept = self.kept();
         let now = kept.next();
-        // A message that is under way came a moment ago: near the front.
-        match kept.entries.iter_mut().find(|entry| entry.is(message)) {
-            Some(entry) => (entry.provider, entry.changed) = (provider, now),
-            None => {
-                let entry = Entry { content, provider, delivery: Delivery::Queued, cause: None, arrived: now, changed: now };
-                kept.entries.push_front(entry);
-                kept.entries.truncate(self.size);
+        if kept.numbers.insert(message) {
+            kept.entries.push_front(Entry { content, provider, delivery: Delivery::Queued, cause: None, arrived: now, changed: now });
+            if kept.entries.len() > self.size
+                && let Some(oldest) = kept.entries.pop_back()
+            {
+                kept.numbers.remove(&oldest.number());
             }
+        } else if let Some(entry) = kept.entry(message) {
+            (entry.provider, entry.changed) = (provider, now);
         }
         self.tell(kept);
     }
@@ -233,7 +239,7 @@ impl Inbox {
     fn change(&self, message: MessageNumber, change: impl FnOnce(&mut Entry) -> bool) {
         let mut kept = self.kept();
         let next = kept.changes + 1;
-        let Some(entry) = kept.entries.iter_mut().find(|entry| entry.is(message)) else { return };
+        let Some(entry) = kept.entry(message) else { return };
         if change(entry) {
             entry.changed = next;
             kept.changes = next;
@@ -270,7 +276,7 @@ impl Inbox {
         let (verification, number) = id.split_once('.')?;
         let message = MessageNumber { verification: verification.parse().ok()?, number: number.parse().ok()? };
         let kept = self.kept();
-        let entry = kept.entries.iter().find(|entry| entry.is(message))?;
+        let entry = kept.entries.iter().find(|entry| entry.number() == message)?;
         entry.content.message()?.mail.as_ref().map(|mail| mail.html.clone()).filter(|html| !html.is_empty())
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::delivery::provider::SendError;
+use crate::delivery::receipt::MessageNumber;
 use crate::secret::Code;
 use crate::verification::destination::Destination;
 use crate::verification::model::{Channel, VerificationId};
@@ -32,6 +33,13 @@ pub struct Envelope {
     pub now: Timestamp,
     /// From then on the code is dead.
     pub expires_at: Timestamp,
+}
+
+impl Envelope {
+    /// Which message of which verification it is.
+    pub fn message(&self) -> MessageNumber {
+        MessageNumber { verification: self.verification, number: self.number }
+    }
 }
 
 /// A message, finished, and the pieces that it was made of (for providers that use a template of their own).

@@ -21,7 +21,7 @@ pub const REFERENCE: &str = "ref";
 pub const SIGNATURE_AGE_MAX_SECONDS: u64 = 300;
 
 /// Names one message of one verification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MessageNumber {
     /// The verification.
     pub verification: VerificationId,

@@ -212,7 +212,7 @@ fn failed(provider: &Provider, job: Job, error: &SendError, now: Timestamp) -> R
 fn show(tools: &Tools, provider: &Provider, job: &Job, trouble: Option<&SendError>) {
     let Some(inbox) = &tools.inbox else { return };
     let envelope = envelope(tools, provider, job);
-    let number = MessageNumber { verification: envelope.verification, number: envelope.number };
+    let number = envelope.message();
     let content = match (&job.parcel.code, &provider.family) {
         (Some(code), Family::Message(_)) => {
             match tools.renderer.worded(envelope, code.clone(), &job.parcel.policy, job.parcel.wording.as_ref()) {

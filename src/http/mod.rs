@@ -63,12 +63,7 @@ pub fn public(app: &Arc<App>) -> Router {
     if let Some((path, directory)) = &app.web_app {
         router = router.merge(web_app::router(path, directory));
     }
-    let router = finish(router, app);
-    if app.accounts.is_some() || app.tutorial_api {
-        router.layer(middleware::from_fn_with_state(Arc::clone(app), login::origin::share))
-    } else {
-        router
-    }
+    finish(router, app)
 }
 
 /// The admin listener's routes.
@@ -80,6 +75,6 @@ fn finish(router: Router<Arc<App>>, app: &Arc<App>) -> Router {
     router
         .fallback(|| async { Problem::new(ProblemCode::NotFound) })
         .method_not_allowed_fallback(|| async { Problem::new(ProblemCode::MethodNotAllowed) })
-        .layer(middleware::from_fn(frame::name_route))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), frame::around_routes))
         .with_state(Arc::clone(app))
 }

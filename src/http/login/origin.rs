@@ -80,11 +80,12 @@ pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) ->
 }
 
 /// Around all routes: tells browsers which pages elsewhere may read the answers of the JSON API (WEB-04).
-pub async fn share(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    if !is_shared(request.uri().path()) {
+pub async fn share(app: &App, request: Request, next: Next) -> Response {
+    let served = app.accounts.is_some() || app.tutorial_api;
+    if !served || !is_shared(request.uri().path()) {
         return next.run(request).await;
     }
-    let named = request.headers().get(header::ORIGIN).filter(|origin| origin.to_str().is_ok_and(|origin| is_named(origin, &app))).cloned();
+    let named = request.headers().get(header::ORIGIN).filter(|origin| origin.to_str().is_ok_and(|origin| is_named(origin, app))).cloned();
     let asks = *request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = match &named {
         Some(_) if asks => {
