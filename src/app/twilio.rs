@@ -40,7 +40,7 @@ pub fn face(config: &Config, database: &Database, engine: &Arc<Engine>, dispatch
     let clock = Arc::clone(&engine.clock);
     let Integrators { entities, texts } = integrators::build(config, database, engine, dispatcher)?;
     Ok(Some(Arc::new(Face {
-        services: Services::new(ServiceTable::new(database.clone()), clock.now()),
+        services: Services::new(ServiceTable::new(database.clone()), &engine.policies, clock.now()),
         credentials: Credentials::new(CredentialTable::new(database.clone()), clock),
         limits: RateLimitTable::new(database.clone()),
         attempts: AttemptTable::new(database.clone()),

@@ -1,9 +1,11 @@
 //! `attempt`: an index of messages, for lists and sums by client. It is written behind the answers, many rows at a time:
 //! nothing is decided by it, and what a crash keeps from it is missing from sums only.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
@@ -13,7 +15,11 @@ use crate::db::sweep;
 /// Notes that may wait to be written. More are dropped.
 const WAITING: usize = 10_000;
 /// Notes written in one step.
-const AT_ONCE: usize = 500;
+const AT_ONCE: usize = 2_000;
+/// How long notes gather: most codes are used within seconds, many within this, and then one row is written and none changed.
+const GATHER: Duration = Duration::from_millis(250);
+/// Rows in one statement.
+const ROWS: usize = 50;
 /// The first digits of a number that are kept for sums.
 pub const PREFIX: usize = 8;
 /// Longest wait for what is still to be written, before a list is read.
@@ -78,6 +84,8 @@ enum Note {
 pub struct AttemptTable {
     database: Database,
     notes: mpsc::Sender<Note>,
+    /// Somebody waits for what was noted.
+    hurry: Arc<Notify>,
 }
 
 type Row = (String, String, String, String, String, String, String, String, i64, Option<i64>);
@@ -88,8 +96,9 @@ impl AttemptTable {
     /// The messages in that database. Must be called within the runtime.
     pub fn new(database: Database) -> AttemptTable {
         let (notes, waiting) = mpsc::channel(WAITING);
-        tokio::spawn(write_behind(database.clone(), waiting));
-        AttemptTable { database, notes }
+        let hurry = Arc::<Notify>::default();
+        tokio::spawn(write_behind(database.clone(), waiting, Arc::clone(&hurry)));
+        AttemptTable { database, notes, hurry }
     }
 
     /// Notes a message.
@@ -113,6 +122,7 @@ impl AttemptTable {
         let (done, written) = oneshot::channel();
         let flushed = async {
             if self.notes.send(Note::Flush(done)).await.is_ok() {
+                self.hurry.notify_one();
                 let _ = written.await;
             }
         };
@@ -195,9 +205,16 @@ fn read(row: Row) -> Option<AttemptRow> {
     })
 }
 
-async fn write_behind(database: Database, mut waiting: mpsc::Receiver<Note>) {
-    let mut notes = Vec::with_capacity(AT_ONCE);
+async fn write_behind(database: Database, mut waiting: mpsc::Receiver<Note>, hurry: Arc<Notify>) {
+    let mut notes = Vec::new();
     while waiting.recv_many(&mut notes, AT_ONCE).await > 0 {
+        // Whoever hurries has noted that before, or is heard by the next round.
+        let _ = tokio::time::timeout(GATHER, hurry.notified()).await;
+        while notes.len() < AT_ONCE
+            && let Ok(note) = waiting.try_recv()
+        {
+            notes.push(note);
+        }
         if let Err(error) = database.retrying(|| write(&database, &notes)).await {
             tracing::warn!(%error, messages = notes.len(), "messages are missing from the sums");
         }
@@ -210,33 +227,32 @@ async fn write_behind(database: Database, mut waiting: mpsc::Receiver<Note>) {
 }
 
 async fn write(database: &Database, notes: &[Note]) -> Result<(), DataError> {
-    if notes.iter().all(|note| matches!(note, Note::Flush(_))) {
+    let mut converted = HashMap::new();
+    let mut sent = Vec::new();
+    for note in notes {
+        match note {
+            Note::Sent(row) => sent.push(row),
+            Note::Converted(sid, at) => drop(converted.insert(sid.as_str(), *at)),
+            Note::Flush(_) => {}
+        }
+    }
+    if sent.is_empty() && converted.is_empty() {
         return Ok(());
     }
     let mut change = database.change().await?;
-    for note in notes {
-        match note {
-            Note::Sent(row) => {
-                let insert = "INSERT INTO attempt (sid, client_id, service_sid, verification_id, channel, country, destination, prefix, created_at) \
-                              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
-                statement(insert)
-                    .bind(&row.sid)
-                    .bind(row.client)
-                    .bind(&row.service_sid)
-                    .bind(row.verification)
-                    .bind(&row.channel)
-                    .bind(&row.country)
-                    .bind(&row.destination)
-                    .bind(&row.prefix)
-                    .bind(row.created_at)
-                    .execute(&mut change)
-                    .await?;
-            }
-            Note::Converted(sid, at) => {
-                statement("UPDATE attempt SET converted_at = ? WHERE sid = ?").bind(*at).bind(sid).execute(&mut change).await?;
-            }
-            Note::Flush(_) => {}
+    let (many, few) = sent.as_chunks::<ROWS>();
+    for rows in many.iter().map(<[_; ROWS]>::as_slice).chain(few.chunks(1)) {
+        let values = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; rows.len()].join(", ");
+        let mut insert = statement(AssertSqlSafe(format!("INSERT INTO attempt ({COLUMNS}) VALUES {values} ON CONFLICT DO NOTHING")));
+        for row in rows {
+            insert = insert.bind(&row.sid).bind(row.client).bind(&row.service_sid).bind(row.verification).bind(&row.channel);
+            insert = insert.bind(&row.country).bind(&row.destination).bind(&row.prefix).bind(row.created_at);
+            insert = insert.bind(converted.remove(row.sid.as_str()));
         }
+        insert.execute(&mut change).await?;
+    }
+    for (sid, at) in converted {
+        statement("UPDATE attempt SET converted_at = ? WHERE sid = ?").bind(at).bind(sid).execute(&mut change).await?;
     }
     change.commit().await
 }

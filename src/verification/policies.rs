@@ -86,9 +86,9 @@ impl Policies {
         Ok(self.stored(service).await?.map_or_else(|| self.known(DEFAULT_SERVICE), |stored| stored.policy))
     }
 
-    /// The configured rules of that name.
-    pub fn configured(&self, service: &str) -> Option<&Arc<Policy>> {
-        self.configured.get(service)
+    /// The rules of the configuration, in no order.
+    pub fn configured(&self) -> impl Iterator<Item = &Policy> {
+        self.configured.values().map(AsRef::as_ref)
     }
 
     /// The service of that name that was made at run time.

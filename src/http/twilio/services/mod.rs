@@ -6,6 +6,7 @@
 mod form;
 mod view;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -27,6 +28,7 @@ use crate::http::twilio::refusal::Refusal;
 use crate::http::twilio::within::Within;
 use crate::http::twilio::{Face, face, sid};
 use crate::verification::policies::Policies;
+use crate::verification::policy::Policy;
 use crate::verification::service::{Service, Settings};
 
 /// Services that one account may make.
@@ -35,37 +37,38 @@ const SERVICES_MAX: u32 = 1000;
 /// Services, as the routes ask for them.
 pub struct Services {
     table: ServiceTable,
-    /// The dates of configured services.
-    started_at: Timestamp,
+    /// Those of the configuration, by name.
+    configured: HashMap<Arc<str>, Arc<Service>>,
 }
 
 impl Services {
-    /// Those of this table, beside the configured ones.
-    pub fn new(table: ServiceTable, started_at: Timestamp) -> Services {
-        Services { table, started_at }
+    /// Those of this table, beside the configured ones, which are as old as this process.
+    pub fn new(table: ServiceTable, policies: &Policies, now: Timestamp) -> Services {
+        let service = |policy: &Policy| Service {
+            name: Arc::clone(&policy.service),
+            sid: sid::named(sid::SERVICE, &policy.service),
+            owner: None,
+            settings: Settings::of(policy),
+            created_at: now,
+            updated_at: now,
+        };
+        let configured = policies.configured().map(|policy| (Arc::clone(&policy.service), Arc::new(service(policy)))).collect();
+        Services { table, configured }
     }
 
     /// The service with that SID, if this client may use it (OPS-07).
     pub async fn find(&self, policies: &Policies, client: &Client, sid: &str) -> Result<Option<Arc<Service>>, Refusal> {
         let Some(sid) = sid::canonical(sid::SERVICE, sid) else { return Ok(None) };
-        if let Some(configured) = self.configured(policies, client).filter(|service| service.sid == sid) {
-            return Ok(Some(Arc::new(configured)));
+        if let Some(configured) = self.configured(client).filter(|service| service.sid == sid) {
+            return Ok(Some(Arc::clone(configured)));
         }
         let stored = policies.stored(&name_of(&sid)).await?;
         Ok(stored.map(|stored| stored.service).filter(|service| service.owner == Some(client.id)))
     }
 
     /// The configured service that a client belongs to.
-    fn configured(&self, policies: &Policies, client: &Client) -> Option<Service> {
-        let policy = policies.configured(&client.service)?;
-        Some(Service {
-            name: Arc::clone(&policy.service),
-            sid: sid::named(sid::SERVICE, &policy.service),
-            owner: None,
-            settings: Settings::of(policy),
-            created_at: self.started_at,
-            updated_at: self.started_at,
-        })
+    fn configured(&self, client: &Client) -> Option<&Arc<Service>> {
+        self.configured.get(&client.service)
     }
 }
 
@@ -78,12 +81,12 @@ async fn list(State(app): State<Arc<App>>, account: Account, paging: Paging) -> 
     account.may(Scope::Read)?;
     let Face { services, .. } = face(&app)?;
     // The configured one comes first, so that the others begin one place later.
-    let configured = services.configured(&app.engine.policies, account.client());
+    let configured = services.configured(account.client());
     let ahead = u32::from(configured.is_some());
     let first = configured.filter(|_| paging.offset() == 0);
     let limit = paging.limit() - u32::from(first.is_some());
     let stored = services.table.of(account.client().id, limit, paging.offset().saturating_sub(ahead)).await?;
-    let shown = first.iter().chain(&stored).map(|service| view::service(service, &account.sid(), paging.origin()));
+    let shown = first.map(AsRef::as_ref).into_iter().chain(&stored).map(|service| view::service(service, &account.sid(), paging.origin()));
     Ok(paging.answer("services", shown.collect()))
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde_json::Value;
 
 use crate::app::App;
 use crate::db::client::Scope;
@@ -54,7 +53,7 @@ impl Named {
     }
 }
 
-pub async fn check(State(app): State<Arc<App>>, within: Within, Form(form): Form) -> Result<Json<Value>, Refusal> {
+pub async fn check(State(app): State<Arc<App>>, within: Within, Form(form): Form) -> Result<Json<view::Checked>, Refusal> {
     let caller = within.caller(Scope::Write, None)?;
     let given = form.required("Code")?;
     if !(4..=10).contains(&given.chars().count()) {

@@ -15,7 +15,6 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use serde_json::Value;
 
 use crate::app::App;
 use crate::db::client::Scope;
@@ -87,7 +86,11 @@ fn refused(app: &App, within: &Within, form: &Fields, invalid: InvalidField) -> 
     }
 }
 
-async fn fetch(State(app): State<Arc<App>>, within: Within, Path((_, named)): Path<(String, String)>) -> Result<Json<Value>, Refusal> {
+async fn fetch(
+    State(app): State<Arc<App>>,
+    within: Within,
+    Path((_, named)): Path<(String, String)>,
+) -> Result<Json<view::Shown>, Refusal> {
     within.account.may(Scope::Read)?;
     let verification = find(&app, &within, &named).await?;
     Ok(Json(view::verification(&app, &within, &verification).await?))
@@ -98,7 +101,7 @@ async fn update(
     within: Within,
     Path((_, named)): Path<(String, String)>,
     Form(form): Form,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Json<view::Shown>, Refusal> {
     let caller = within.caller(Scope::Write, None)?;
     let status = form.required("Status")?;
     if !["approved", "canceled"].contains(&status) {
