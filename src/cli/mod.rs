@@ -92,7 +92,7 @@ enum Failure {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// Exit code 1.
-    #[error("{0:#}")]
+    #[error("{}", with_causes(.0))]
     Other(#[from] anyhow::Error),
 }
 
@@ -103,6 +103,17 @@ impl From<BuildError> for Failure {
             other => Failure::Other(other.into()),
         }
     }
+}
+
+/// An error and what caused it. Many say that themselves: nothing is said twice.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut said = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !said.contains(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said
 }
 
 /// Runs the command that the process was started with. `env_file_error`: what is wrong with `.env`, if anything is.
@@ -148,4 +159,17 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
 
 fn load(file: Option<&std::path::Path>) -> Result<Config, Failure> {
     Ok(Config::load(file, &Flags::default())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let disk = || anyhow::Error::new(std::io::Error::other("the disk is full"));
+        assert_eq!(with_causes(&disk().context("no backup was made")), "no backup was made: the disk is full");
+        assert_eq!(with_causes(&disk().context("no backup: the disk is full")), "no backup: the disk is full");
+        assert_eq!(with_causes(&disk()), "the disk is full");
+    }
 }

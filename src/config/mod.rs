@@ -279,22 +279,22 @@ impl Config {
             .merge(Env::prefixed("COUNTERSIGN_").ignore(&OF_COMMANDS).split("__"))
             .merge(Env::raw().only(&["host", "port"]).map(|name| format!("server.{}", name.as_str().to_ascii_lowercase()).into()))
             .merge(Serialized::default("server", flags));
-        let mut config = Config::from_layers(own)?;
-        config.environment =
+        let environment =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
-        Ok(config)
+        Config::from_layers(own, environment)
     }
 
     /// The embedded default with `toml` over it and nothing else: no environment, no files.
     pub fn from_toml(toml: &str) -> Result<Config, ConfigError> {
-        Config::from_layers(Figment::from(Toml::string(toml)))
+        Config::from_layers(Figment::from(Toml::string(toml)), BTreeMap::new())
     }
 
-    fn from_layers(own: Figment) -> Result<Config, ConfigError> {
+    fn from_layers(own: Figment, environment: BTreeMap<String, String>) -> Result<Config, ConfigError> {
         let reference = Figment::from(Toml::string(DEFAULT_TOML));
         let services = service::resolve(&reference, &own)?;
         let run_time_service = service::run_time(&reference, &own)?;
         let mut config: Config = reference.merge(own).extract().map_err(Box::new)?;
+        config.environment = environment;
         config.service = services;
         config.run_time_service = Some(run_time_service);
         config.server.host = server::host_of(&config.server.host)?;

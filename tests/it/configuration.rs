@@ -94,6 +94,17 @@ fn config_check_says_the_same_as_serve() {
     assert_eq!((said.code, said.out.as_str()), (Some(0), "ok\n"));
 }
 
+/// What a server would not start with is wrong wherever it is written, the environment included.
+#[test]
+fn config_check_sees_the_environment() {
+    for (name, value) in [("DATABASE_URL", "oracle://db.example/app"), ("REDIS_URL", "memcached://cache.example")] {
+        let said = Binary::new().with(name, value).run(&["config", "check"]);
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.complaints.contains(name), "{said:?}");
+    }
+    assert_eq!(Binary::new().with("REDIS_URL", "redis://cache.example").run(&["config", "check"]).code, Some(0));
+}
+
 #[test]
 fn a_weak_pepper_refuses_to_start() {
     for (name, pepper) in [
