@@ -60,11 +60,12 @@ impl Pool {
     }
 }
 
-/// Sign-ins wait for codes and not the other way round (R22): a tenth of the share of a thread that answers requests.
+/// Sign-ins wait for codes and not the other way round (R22). The least share that there is, and not "only when nobody else
+/// wants to": on a machine that others keep busy nobody could sign in.
 /// For a thread alone this exists on Linux only; elsewhere it would be the whole process.
 #[cfg(target_os = "linux")]
 fn step_back() {
-    const NICE: i32 = 10;
+    const NICE: i32 = 19;
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::warn!(%error, "the threads that hash passwords keep the priority of all others");
     }
