@@ -10,7 +10,7 @@
 //! - [`app`]: the only place that names concrete stores and providers: configuration in, application out.
 //! - [`cli`]: one file a command.
 //! - [`dev_provider`]: a stand-in for providers, for developers and for our tests. Nothing of the server uses it.
-//! - [`config`], [`db`], [`audit`], [`telemetry`], [`secret`], [`hex`], [`clock`]: what all of them stand on.
+//! - [`config`], [`db`], [`audit`], [`telemetry`], [`secret`], [`hex`], [`id`], [`clock`]: what all of them stand on.
 
 pub mod account;
 pub mod app;
@@ -24,6 +24,7 @@ pub mod dev_provider;
 pub mod entity;
 pub mod hex;
 pub mod http;
+pub mod id;
 pub mod secret;
 pub mod telemetry;
 pub mod verification;

@@ -46,6 +46,7 @@ use crate::account::token::{TokenError, Tokens};
 use crate::clock::{Clock, Timestamp};
 use crate::db::accounts::{AccountTables, NewEvent};
 use crate::db::database::DataError;
+use crate::id;
 use crate::secret::{Entropy, Peppers};
 use crate::verification::destination::Destination;
 use crate::verification::engine::Engine;
@@ -103,9 +104,7 @@ impl Accounts {
 
     /// A new id, in time order.
     fn new_id(&self, now: Timestamp) -> Uuid {
-        let mut random = [0; 10];
-        self.entropy.fill(&mut random);
-        uuid::Builder::from_unix_timestamp_millis(now.0.max(0) as u64, &random).into_uuid()
+        id::new(now, self.entropy.as_ref())
     }
 
     fn event(&self, kind: &'static str, account: Option<AccountId>, visitor: &Visitor, detail: impl Into<String>) -> NewEvent {

@@ -12,6 +12,7 @@ use crate::account::notice::{Notice, Notifier};
 use crate::account::{AccountError, Accounts, identity};
 use crate::clock::Timestamp;
 use crate::db::accounts::{AccountTables, NewEvent};
+use crate::id;
 use crate::secret::Entropy;
 use crate::verification::destination::Destination;
 use crate::verification::request::InvalidField;
@@ -163,9 +164,7 @@ impl Operator {
     }
 
     fn event(&self, kind: &'static str, account: AccountId, at: Timestamp, detail: String) -> NewEvent {
-        let mut random = [0; 10];
-        self.entropy.fill(&mut random);
-        let id = uuid::Builder::from_unix_timestamp_millis(at.0.max(0) as u64, &random).into_uuid();
+        let id = id::new(at, self.entropy.as_ref());
         NewEvent { id, account: Some(account), at, kind, address: String::new(), detail }
     }
 

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::clock::Timestamp;
 use crate::db::accounts::{NewEvent, note};
 use crate::db::database::{AssertSqlSafe, Change, DataError, Database, statement};
+use crate::id;
 use crate::secret::{Entropy, Redacted};
 use crate::verification::model::EventKind;
 
@@ -159,14 +160,14 @@ impl Clients {
         entropy: &dyn Entropy,
         now: Timestamp,
     ) -> Result<(Client, Redacted<String>), DataError> {
-        let (mut id, mut prefix, mut secret) = ([0; 10], [0; 6], [0; 32]);
-        entropy.fill(&mut id);
+        let id = id::new(now, entropy);
+        let (mut prefix, mut secret) = ([0; 6], [0; 32]);
         entropy.fill(&mut prefix);
         entropy.fill(&mut secret);
         let key_prefix: String = prefix.iter().map(|byte| format!("{byte:02x}")).collect();
         let key = format!("csk_{key_prefix}_{}", URL_SAFE_NO_PAD.encode(secret));
         let client = Client {
-            id: uuid::Builder::from_unix_timestamp_millis(now.0.max(0) as u64, &id).into_uuid(),
+            id,
             service: service.into(),
             name: name.to_owned(),
             key_prefix,
@@ -266,10 +267,10 @@ async fn insert(change: &mut Change, client: &Client, key_hash: &[u8]) -> Result
 
 /// For the audit log (LOG-01). Each happens to a client once, so that its id follows from the client's.
 async fn record(change: &mut Change, client: Uuid, kind: EventKind, at: Timestamp) -> Result<(), DataError> {
-    let mut random = [0; 10];
+    let mut random = [0; id::RANDOM_BYTES];
     random.copy_from_slice(&client.as_bytes()[6..]);
     random[9] ^= u8::from(kind == EventKind::ClientRevoked);
-    let id = uuid::Builder::from_unix_timestamp_millis(at.0.max(0) as u64, &random).into_uuid();
+    let id = id::of(at, &random);
     let event = NewEvent { id, account: None, at, kind: kind.as_str(), address: String::new(), detail: format!("client {client}") };
     note(change, &event).await
 }

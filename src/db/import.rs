@@ -3,12 +3,11 @@
 //! Each leaves an event, so that a second run knows whom the first one put there, and does not take a stranger's claim to the
 //! same number for them. It refuses nothing silently: what became of each is told in the order in which they came.
 
-use uuid::Uuid;
-
 use crate::account::model::IdentifierKind;
 use crate::clock::Timestamp;
 use crate::db::accounts::{NewAccount, NewEvent, make, note};
 use crate::db::database::{Change, DataError, Database, statement};
+use crate::id;
 use crate::secret::{Entropy, Redacted};
 use crate::verification::Destination;
 
@@ -80,9 +79,10 @@ async fn place_one(change: &mut Change, person: &Person, terms: &Terms<'_>) -> R
             return Ok(Placed::Taken);
         }
     }
-    let claim = |identifier: &Destination| (new_id(terms), IdentifierKind::of(identifier), identifier.canonical().to_owned());
+    let claim =
+        |identifier: &Destination| (id::new(terms.now, terms.entropy), IdentifierKind::of(identifier), identifier.canonical().to_owned());
     let new = NewAccount {
-        id: new_id(terms),
+        id: id::new(terms.now, terms.entropy),
         full_name: person.full_name.clone(),
         locale: terms.locale.to_owned(),
         password: person.password.as_ref().map(|hash| hash.expose().clone()),
@@ -91,14 +91,7 @@ async fn place_one(change: &mut Change, person: &Person, terms: &Terms<'_>) -> R
     };
     make(change, &new, terms.verified, person.created_at, terms.now).await?;
     let masked: Vec<_> = person.identifiers.iter().map(Destination::masked).collect();
-    let (id, account, detail) = (new_id(terms), Some(new.id), masked.join(" "));
+    let (id, account, detail) = (id::new(terms.now, terms.entropy), Some(new.id), masked.join(" "));
     note(change, &NewEvent { id, account, at: terms.now, kind: "account.imported", address: String::new(), detail }).await?;
     Ok(Placed::Added)
-}
-
-/// In time order (UUIDv7).
-fn new_id(terms: &Terms<'_>) -> Uuid {
-    let mut random = [0; 10];
-    terms.entropy.fill(&mut random);
-    uuid::Builder::from_unix_timestamp_millis(terms.now.0.max(0) as u64, &random).into_uuid()
 }

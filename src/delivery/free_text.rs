@@ -26,6 +26,7 @@ use crate::delivery::message::{Envelope, Message};
 use crate::delivery::provider::{Family, Fault, MessageProvider, Provider, SendError};
 use crate::delivery::receipt::MessageNumber;
 use crate::delivery::signed_post::SignedPost;
+use crate::id;
 use crate::verification::Engine;
 use crate::verification::destination::Destination;
 use crate::verification::limit::Limited;
@@ -138,7 +139,7 @@ impl FreeTexts {
         if let Err(limited) = self.engine.store.take(takes, now).await? {
             return Ok(Sending::Limited(limited));
         }
-        let id = self.new_id(now);
+        let id = id::new(now, self.engine.entropy.as_ref());
         let sealed = seal::seal(&self.engine.peppers, self.engine.entropy.as_ref(), &context(&id), new.body.as_bytes())?;
         let place = Arc::clone(&self.places).try_acquire_owned().ok();
         let mut row = FreeTextRow {
@@ -342,12 +343,6 @@ impl FreeTexts {
             expires_at: row.expires_at,
         };
         Message { envelope, code: None, body: body.to_owned(), mail: None, speech: None }
-    }
-
-    fn new_id(&self, now: Timestamp) -> Uuid {
-        let mut random = [0; 10];
-        self.engine.entropy.fill(&mut random);
-        uuid::Builder::from_unix_timestamp_millis(now.0.max(0) as u64, &random).into_uuid()
     }
 }
 

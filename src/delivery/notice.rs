@@ -21,6 +21,7 @@ use crate::delivery::lanes::Lanes;
 use crate::delivery::message::{Envelope, Message};
 use crate::delivery::provider::{Fault, MessageProvider, Provider, SendError};
 use crate::delivery::receipt::MessageNumber;
+use crate::id;
 use crate::verification::buckets::Buckets;
 use crate::verification::destination::Destination;
 use crate::verification::limit::{LimitName, Quota, Rule, SendRule, Take};
@@ -132,7 +133,7 @@ impl Notifier for Notices {
         let work = &self.0;
         let at = work.shared.tools.clock.now();
         let channel = if to.is_phone() { Channel::Sms } else { Channel::Email };
-        let note = Note { id: work.new_id(at), to, channel, locale, notice, at };
+        let note = Note { id: id::new(at, work.shared.tools.entropy.as_ref()), to, channel, locale, notice, at };
         if let Err(outcome) = work.admit(&note) {
             return work.conclude(&note, outcome);
         }
@@ -148,12 +149,6 @@ impl Notifier for Notices {
 }
 
 impl Work {
-    fn new_id(&self, now: Timestamp) -> uuid::Uuid {
-        let mut random = [0; 10];
-        self.shared.tools.entropy.fill(&mut random);
-        uuid::Builder::from_unix_timestamp_millis(now.0.max(0) as u64, &random).into_uuid()
-    }
-
     /// Whether it may be sent at all.
     fn admit(&self, note: &Note) -> Result<(), Outcome> {
         if let (Some(countries), Some(country)) = (&self.policy.countries, note.to.country())

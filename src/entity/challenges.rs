@@ -142,8 +142,7 @@ impl Entities {
             Tried::Over => return self.why_over(entity, &row, challenge).await,
         }
         if let Some(step) = self.accepted_step(entity, &row, code)? {
-            let sealed = self.sealed_anew(entity, &row);
-            if self.tables.approve_challenge(&challenge, step, sealed.as_deref(), now).await? {
+            if self.tables.approve_challenge(&challenge, step, now).await? {
                 let approved = Challenge { status: ChallengeStatus::Approved, updated_at: now, answered_at: Some(now), ..challenge };
                 self.tell(EventKind::ChallengeApproved, entity, &row.factor, Some(approved.clone()));
                 return Ok(Answered::Judged(Box::new(approved)));

@@ -27,6 +27,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::db::database::DataError;
 use crate::db::entities::{EntityTables, FactorRow, MessagingConfiguration};
 use crate::entity::model::{Entity, EntityEvent};
+use crate::id;
 use crate::secret::{Code, Entropy, Peppers};
 
 /// Codes that one challenge takes, and that a factor takes before it is verified.
@@ -115,20 +116,8 @@ impl Entities {
         Ok(totp::accepted_step(&secret, factor.form, code, self.clock.now(), row.last_step, factor.skew))
     }
 
-    /// The secret sealed anew, where the pepper has changed since: the one before it goes one day.
-    fn sealed_anew(&self, entity: &Entity, row: &FactorRow) -> Option<String> {
-        if seal::is_under_current(&self.peppers, &row.secret) {
-            return None;
-        }
-        let context = context(&entity.service, &entity.id, &row.factor.id);
-        let plain = seal::open(&self.peppers, &context, &row.secret)?;
-        seal::seal(&self.peppers, self.entropy.as_ref(), &context, &plain).ok()
-    }
-
     fn new_id(&self) -> Uuid {
-        let mut random = [0; 10];
-        self.entropy.fill(&mut random);
-        uuid::Builder::from_unix_timestamp_millis(self.clock.now().0.max(0) as u64, &random).into_uuid()
+        id::new(self.clock.now(), self.entropy.as_ref())
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
+use crate::id;
 use crate::secret::{Code, Tag};
 use crate::verification::courier::CodeMaker;
 use crate::verification::destination::Destination;
@@ -269,7 +270,7 @@ impl Engine {
     }
 
     pub(super) fn new_id(&self, now: Timestamp) -> VerificationId {
-        uuid::Builder::from_unix_timestamp_millis(now.0.max(0) as u64, &self.random()).into_uuid()
+        id::new(now, self.entropy.as_ref())
     }
 
     fn random<const BYTES: usize>(&self) -> [u8; BYTES] {

@@ -26,6 +26,7 @@ use self::claims::{Claims, Subject, seconds};
 use self::keyring::Keyring;
 use self::settings::{ACCOUNT_SCOPE, TokenSettings};
 use crate::clock::Timestamp;
+use crate::id;
 use crate::secret::{Entropy, Redacted};
 
 /// `typ` of access tokens: no token of another kind passes for one (TOK-03).
@@ -146,9 +147,7 @@ impl Tokens {
     /// A token for somebody who has just proven who they are, or whose session was just looked at. `audience`: one that
     /// [`TokenSettings::audience`] knows.
     pub async fn issue(&self, subject: &Subject<'_>, audience: &str, now: Timestamp) -> Result<AccessToken, TokenError> {
-        let mut random = [0; 10];
-        self.entropy.fill(&mut random);
-        let jti = uuid::Builder::from_unix_timestamp_millis(now.0.max(0) as u64, &random).into_uuid();
+        let jti = id::new(now, self.entropy.as_ref());
         let claims = Claims::new(&self.settings, subject, audience, jti, now);
         let signed = match &self.settings.shared_secret {
             Some(secret) => sign(Algorithm::HS256, None, &claims, &EncodingKey::from_secret(secret.expose().as_bytes())),

@@ -131,14 +131,13 @@ impl EntityTables {
     }
 
     /// The code was right, its step is newer than any before, and the challenge waits still: true for one caller only
-    /// (TOTP-02). `secret`: sealed anew.
-    pub async fn approve_challenge(&self, asked: &Challenge, step: i64, secret: Option<&str>, now: Timestamp) -> Result<bool, DataError> {
+    /// (TOTP-02).
+    pub async fn approve_challenge(&self, asked: &Challenge, step: i64, now: Timestamp) -> Result<bool, DataError> {
         self.database
             .retrying(async || {
                 let mut change = self.database.change().await?;
-                let sql =
-                    "UPDATE entity_factor SET last_step = ?, failures = 0, secret = COALESCE(?, secret) WHERE id = ? AND last_step < ?";
-                if statement(sql).bind(step).bind(secret).bind(asked.factor).bind(step).execute(&mut change).await? == 0 {
+                let sql = "UPDATE entity_factor SET last_step = ?, failures = 0 WHERE id = ? AND last_step < ?";
+                if statement(sql).bind(step).bind(asked.factor).bind(step).execute(&mut change).await? == 0 {
                     return Ok(false);
                 }
                 let sql = "UPDATE challenge SET status = 'approved', answered_at = ?, updated_at = ? \
@@ -228,7 +227,7 @@ mod tests {
     }
 
     async fn right(tables: &EntityTables, challenge: &Challenge, step: i64) -> bool {
-        tables.approve_challenge(challenge, step, None, NOW).await.expect("it is judged")
+        tables.approve_challenge(challenge, step, NOW).await.expect("it is judged")
     }
 
     /// TOTP-02: of many who hold the same right code at once one passes, over all challenges; an older step never does.

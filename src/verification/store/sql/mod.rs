@@ -84,11 +84,6 @@ fn queued_by(mut sending: Sending, ledger: &Ledger<SqlRows>) -> Sending {
     sending
 }
 
-/// The lowest id of that time.
-fn id_at(time: Timestamp) -> VerificationId {
-    uuid::Builder::from_unix_timestamp_millis(time.0.max(0) as u64, &[0; 10]).into_uuid()
-}
-
 #[async_trait]
 impl Store for SqlStore {
     async fn start(&self, start: Start) -> Result<Sending, StoreError> {

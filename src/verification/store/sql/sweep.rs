@@ -4,11 +4,11 @@ use std::sync::{Mutex, PoisonError};
 
 use super::connection::Connections;
 use super::failure::Failure;
-use super::id_at;
 use super::records::{self, json};
 use super::statement::{BUCKET, EVENT, IDEMPOTENCY, REFERENCE, Table, VERIFICATION};
 use crate::clock::Timestamp;
 use crate::db::database::Value;
+use crate::id;
 use crate::verification::store::ledger::IDEMPOTENCY_LIFE;
 
 /// Verifications removed in one step.
@@ -31,7 +31,7 @@ impl Broom {
     /// One step. The number of rows that went.
     pub async fn sweep(&self, connections: &Connections, before: Timestamp, now: Timestamp) -> Result<usize, Failure> {
         let verifications = "SELECT id AS found FROM verification WHERE id < ? ORDER BY id LIMIT ?";
-        let old = keys(connections, verifications, id_at(before).to_string().into(), STEP).await?;
+        let old = keys(connections, verifications, id::lowest(before).to_string().into(), STEP).await?;
         let mut removed = match verifications_of(connections, old).await {
             Err(Failure::Again(_)) => 0,
             removed => removed?,

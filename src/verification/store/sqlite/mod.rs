@@ -22,6 +22,7 @@ use rusqlite::Connection;
 
 use crate::clock::Timestamp;
 use crate::db::{self, Synchronous};
+use crate::id;
 use crate::verification::limit::{Bucket, BucketKey, Limited, Take};
 use crate::verification::model::{Delivery, Event, Origin, Verification, VerificationId};
 use crate::verification::policy::LIFE_MAX;
@@ -107,11 +108,6 @@ pub fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// The lowest id of that time.
-fn id_at(time: Timestamp) -> VerificationId {
-    uuid::Builder::from_unix_timestamp_millis(time.0.max(0) as u64, &[0; 10]).into_uuid()
-}
-
 #[async_trait]
 impl Store for SqliteStore {
     async fn start(&self, start: Start) -> Result<Sending, StoreError> {
@@ -194,7 +190,7 @@ impl Store for SqliteStore {
     }
 
     async fn undelivered(&self, now: Timestamp) -> Result<Vec<Verification>, StoreError> {
-        let live = self.read(move |connection| rows::pending(connection, id_at(now - LIFE_MAX), now)).await?;
+        let live = self.read(move |connection| rows::pending(connection, id::lowest(now - LIFE_MAX), now)).await?;
         Ok(live.into_iter().filter(|row| row.delivery == Delivery::Queued).collect())
     }
 
@@ -203,7 +199,7 @@ impl Store for SqliteStore {
             ledger.buckets.tidy(now);
             ledger.pending.tidy(now);
             let moved = index::fill(ledger.rows.connection)?;
-            let removed = sweep::step(ledger.rows.connection, id_at(before), now)?;
+            let removed = sweep::step(ledger.rows.connection, id::lowest(before), now)?;
             for id in &removed {
                 ledger.rows.forget(*id);
             }

@@ -12,10 +12,10 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::clock::Timestamp;
+use crate::id;
 use crate::verification::policy::LIFE_MAX;
 use crate::verification::store::ledger::{Ledger, database};
 use crate::verification::store::pending::PendingIndex;
-use crate::verification::store::sqlite::id_at;
 use crate::verification::store::sqlite::journal::BucketJournal;
 use crate::verification::store::sqlite::rows::{self, SqliteRows};
 use crate::verification::store::{EventSink, StoreError};
@@ -135,7 +135,7 @@ impl<'connection> Desk<'connection> {
         // Not from the opening on, which may be weeks ago: housekeeping knows the time.
         let now = ledger.pending.tidied_at().max(self.opened_at);
         let mut pending = PendingIndex::at(now);
-        for verification in rows::pending(connection, id_at(now - LIFE_MAX), now)? {
+        for verification in rows::pending(connection, id::lowest(now - LIFE_MAX), now)? {
             pending.enter(&verification);
         }
         ledger.pending = pending;
