@@ -141,12 +141,12 @@ impl Entities {
             Tried::Closed => return Ok(Answered::FactorClosed),
             Tried::Over => return self.why_over(entity, &row, challenge).await,
         }
-        if let Some(step) = self.accepted_step(entity, &row, code)? {
-            if self.tables.approve_challenge(&challenge, step, now).await? {
-                let approved = Challenge { status: ChallengeStatus::Approved, updated_at: now, answered_at: Some(now), ..challenge };
-                self.tell(EventKind::ChallengeApproved, entity, &row.factor, Some(approved.clone()));
-                return Ok(Answered::Judged(Box::new(approved)));
-            }
+        if let Some(step) = self.accepted_step(entity, &row, code)?
+            && self.tables.approve_challenge(&challenge, step, now).await?
+        {
+            let approved = Challenge { status: ChallengeStatus::Approved, updated_at: now, answered_at: Some(now), ..challenge };
+            self.tell(EventKind::ChallengeApproved, entity, &row.factor, Some(approved.clone()));
+            return Ok(Answered::Judged(Box::new(approved)));
         }
         // Wrong; or somebody was quicker with the same code, here or in another challenge.
         Ok(self.challenge_of(entity, challenge.id).await?.map_or(Answered::NotFound, |challenge| match challenge.status {

@@ -94,6 +94,15 @@ pub enum Verdict {
     IdempotencyKeyReused,
 }
 
+/// What a check was about, as it stood when that was counted, or else refused because it was over.
+#[derive(Debug)]
+pub struct Seen {
+    /// The verification.
+    pub verification: Box<Verification>,
+    /// Whether this very check was counted: the last one that is looks like those after it, which are not.
+    pub counted: bool,
+}
+
 impl Engine {
     /// Sends a code to a destination. With `wait`, answers once it is known what became of the message, or after
     /// [`Engine::wait_max`]; otherwise at once.
@@ -175,23 +184,20 @@ impl Engine {
 
     /// Judges a code: count first, compare in constant time, then approve exactly once.
     pub async fn check(&self, caller: &Caller, which: Which, code: &Code) -> Result<Verdict, StoreError> {
-        self.check_showing(caller, which, code, |_, _| ()).await
+        Ok(self.checked(caller, which, code, false).await?.0)
     }
 
-    /// The same; `seen` is shown the verification, where there is one, and whether this very check was counted: the last one that is
-    /// looks like those after it, which are not.
-    pub async fn check_showing(
-        &self,
-        caller: &Caller,
-        which: Which,
-        code: &Code,
-        seen: impl FnOnce(&Verification, bool) + Send,
-    ) -> Result<Verdict, StoreError> {
+    /// The same, and with the verification, where there is one.
+    pub async fn check_shown(&self, caller: &Caller, which: Which, code: &Code) -> Result<(Verdict, Option<Seen>), StoreError> {
+        self.checked(caller, which, code, true).await
+    }
+
+    async fn checked(&self, caller: &Caller, which: Which, code: &Code, shown: bool) -> Result<(Verdict, Option<Seen>), StoreError> {
         let policy = self.policies.current(&caller.service).await?;
         let now = self.clock.now();
         let target = match self.target(&policy, which) {
             Ok(target) => target,
-            Err(invalid) => return Ok(Verdict::Invalid(invalid)),
+            Err(invalid) => return Ok((Verdict::Invalid(invalid), None)),
         };
         let idempotency = self.claim(caller, "check", |digest| {
             match &target {
@@ -217,11 +223,11 @@ impl Engine {
             now,
         };
         let outcome = self.store.attempt(attempt).await?;
-        match &outcome {
-            AttemptOutcome::Judge(verification) => seen(verification, true),
-            AttemptOutcome::Ended(verification) => seen(verification, false),
-            _ => {}
-        }
+        let seen = match &outcome {
+            AttemptOutcome::Judge(verification) if shown => Some(Seen { verification: verification.clone(), counted: true }),
+            AttemptOutcome::Ended(verification) if shown => Some(Seen { verification: verification.clone(), counted: false }),
+            _ => None,
+        };
         let verdict = match outcome {
             AttemptOutcome::Judge(verification) => {
                 let judged = self.judge(caller, *verification, code, idempotency, now).await;
@@ -246,7 +252,7 @@ impl Engine {
             AttemptOutcome::KeyReused => Verdict::IdempotencyKeyReused,
         };
         self.metrics.checked(self.policies.label(&caller.service), &verdict);
-        Ok(verdict)
+        Ok((verdict, seen))
     }
 
     /// Judges what somebody typed, where that need not be a code. What can be none matches nothing and is not counted, and its

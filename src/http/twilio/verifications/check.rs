@@ -15,7 +15,7 @@ use crate::http::twilio::refusal::Refusal;
 use crate::http::twilio::sid;
 use crate::http::twilio::within::Within;
 use crate::secret::Code;
-use crate::verification::engine::Verdict;
+use crate::verification::engine::{Seen, Verdict};
 use crate::verification::model::{Status, Verification, VerificationId};
 use crate::verification::request::Which;
 
@@ -68,9 +68,8 @@ pub async fn check(State(app): State<Arc<App>>, within: Within, Form(form): Form
             status => Ok(Json(view::check(&within, &verification, status, false))),
         };
     };
-    let mut seen = None;
-    let show = |verification: &Verification, counted| seen = Some((verification.clone(), counted));
-    let checked = match app.engine.check_showing(&caller, named.which(), &code, show).await? {
+    let (verdict, seen) = app.engine.check_shown(&caller, named.which(), &code).await?;
+    let checked = match verdict {
         Verdict::Judged(checked) => checked,
         Verdict::Invalid(invalid) => return Err(invalid.into()),
         Verdict::Limited(limited) => return Err(limited.into()),
@@ -82,7 +81,7 @@ pub async fn check(State(app): State<Arc<App>>, within: Within, Form(form): Form
         }
         Verdict::IdempotencyKeyInFlight | Verdict::IdempotencyKeyReused => return Err(within.not_found()),
     };
-    let (verification, counted) = seen.ok_or_else(|| within.not_found())?;
+    let Seen { verification, counted } = seen.ok_or_else(|| within.not_found())?;
     match checked.status {
         Status::Exhausted if !counted => return Err(used_up()),
         Status::Approved if checked.valid => {}
@@ -92,7 +91,7 @@ pub async fn check(State(app): State<Arc<App>>, within: Within, Form(form): Form
     if checked.valid {
         let now = app.engine.clock.now();
         attempts::note_converted(&app, &verification, now)?;
-        let approved = Verification { ended_at: Some(now), ..verification };
+        let approved = Verification { ended_at: Some(now), ..*verification };
         return Ok(Json(view::check(&within, &approved, Status::Approved, true)));
     }
     // The last wrong code is answered as those before it: that no other is taken is said to the next.
