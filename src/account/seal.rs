@@ -51,6 +51,9 @@ pub fn is_under_current(peppers: &Peppers, sealed: &str) -> bool {
     head.and_then(|head| pepper_id(&head)) == Some(peppers.current.id())
 }
 
+/// How everything begins that any pepper sealed, as SQL's `LIKE` takes it: [`VERSION`], as far as a whole character tells.
+pub const ANY_BEGINNING: &str = "A%";
+
 /// How everything begins that this pepper sealed, as far as whole characters tell: to look for it among rows. What begins so was
 /// almost certainly sealed by it.
 pub fn beginning(pepper: &Pepper) -> String {

@@ -44,7 +44,7 @@ use crate::http::keys::Keys;
 use crate::http::login::pages::handlers::LoginPages;
 use crate::http::login::pages::texts::Catalogue;
 use crate::http::twilio::Face;
-use crate::secret::{Code, Entropy};
+use crate::secret::{Code, Entropy, Peppers};
 use crate::telemetry::Metrics;
 use crate::verification::Engine;
 use crate::verification::destination::Country;
@@ -286,6 +286,14 @@ impl App {
     /// Seals under the current pepper what the one before it sealed. How many secrets that were.
     pub async fn seal_anew(&self) -> Result<u64, DataError> {
         sealed::seal_anew(&self.database, &self.engine.peppers, self.entropy.as_ref()).await
+    }
+
+    /// What needs a pepper that this server does not have, for people; none: nothing does.
+    pub async fn lost(&self) -> Result<Option<String>, DataError> {
+        let Peppers { current, previous } = &self.engine.peppers;
+        let peppers: Vec<_> = std::iter::once(current).chain(previous).collect();
+        let lost = sealed::lost(&self.database, &peppers).await?;
+        Ok(Some(sealed::listed(&lost)).filter(|lost| !lost.is_empty()))
     }
 
     /// Randomness.

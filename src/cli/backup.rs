@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use serde_json::json;
 
 use crate::app::make_data_dir;
-use crate::cli::{Failure, terminal};
+use crate::cli::{Failure, remind_of_pepper, terminal};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::db::backup;
@@ -57,6 +57,7 @@ pub fn put_back(config: &Config, arguments: &Arguments) -> Result<ExitCode, Fail
         "As they were then, too: passwords, recovery codes, limits, and clients' keys. Revoke again what was revoked since, \
          and let everybody whose password changed since choose a new one.",
     );
+    remind_of_pepper(config);
     Ok(ExitCode::SUCCESS)
 }
 

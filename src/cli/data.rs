@@ -10,7 +10,7 @@ use anyhow::Context;
 use serde_json::json;
 
 use crate::app::stores;
-use crate::cli::{Failure, block_on, terminal};
+use crate::cli::{Failure, block_on, remind_of_pepper, terminal};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::db::transfer::{self, Counts};
@@ -110,8 +110,9 @@ pub fn import(config: &Config, arguments: &Import) -> Result<ExitCode, Failure> 
         terminal::say("Of these, of no use where verifications are kept here, and left out:");
         say(&taken.left);
     }
-    if arguments.dry_run {
-        terminal::say("Nothing was changed.");
+    match arguments.dry_run {
+        true => terminal::say("Nothing was changed."),
+        false => remind_of_pepper(config),
     }
     Ok(ExitCode::SUCCESS)
 }

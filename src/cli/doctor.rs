@@ -11,8 +11,9 @@ use crate::cli::{Failure, block_on, load, senders, terminal};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Mode, PEPPER_FILE};
 use crate::db::client::{Client, Clients};
-use crate::db::database::{Database, Place};
+use crate::db::database::{DataError, Database, Place};
 use crate::db::{self, Migration, sealed};
+use crate::secret::Pepper;
 use crate::verification::store::redis::link::Link;
 
 #[derive(clap::Args)]
@@ -116,14 +117,44 @@ fn pepper(config: &Config) -> Check {
     Check { what: "pepper", finding, detail }
 }
 
-/// What still needs the pepper before the current one: without it passwords and recovery codes are wrong, and secrets closed.
-fn previous_pepper(needs: &[(&'static str, i64)]) -> Check {
-    if needs.is_empty() {
-        let detail = "nothing that is kept needs the previous one any more: it can go a day after the change";
-        return Check::new("pepper", Finding::Ok, detail);
+/// What the database needs of peppers.
+struct Needs {
+    /// What still needs the one before the current one, where that is configured.
+    previous: Option<Vec<(&'static str, i64)>>,
+    /// What needs one that is not configured.
+    lost: Vec<(&'static str, i64)>,
+    /// Whether anything needs the current one.
+    current: bool,
+}
+
+impl Needs {
+    async fn of(database: &Database, current: Option<&Pepper>, previous: Option<&Pepper>) -> Result<Needs, DataError> {
+        let all: Vec<_> = current.into_iter().chain(previous).collect();
+        let needs = async |pepper: Option<&Pepper>| match pepper {
+            Some(pepper) => sealed::needs(database, pepper).await.map(Some),
+            None => Ok(None),
+        };
+        let current = needs(current).await?.is_some_and(|needs| !needs.is_empty());
+        Ok(Needs { previous: needs(previous).await?, lost: sealed::lost(database, &all).await?, current })
     }
-    let needs: Vec<_> = needs.iter().map(|(what, count)| format!("{count} {what}")).collect();
-    Check::new("pepper", Finding::Note, format!("the previous one is still needed by {}", needs.join(", ")))
+
+    /// Without its pepper passwords and recovery codes are wrong, and secrets closed.
+    fn checks(&self) -> Vec<Check> {
+        let previous = self.previous.as_deref().map(|needs| match needs {
+            [] => {
+                let detail = "nothing that is kept needs the previous one any more: it can go a day after the change";
+                Check::new("pepper", Finding::Ok, detail)
+            }
+            needs => Check::new("pepper", Finding::Note, format!("the previous one is still needed by {}", sealed::listed(needs))),
+        });
+        let lost = (!self.lost.is_empty()).then(|| {
+            // Of a pepper that was given up too early some things are left; all of them are those of a pepper that was lost.
+            let finding = if self.current { Finding::Note } else { Finding::Wrong };
+            let detail = format!("{} need one that is not configured: put it back", sealed::listed(&self.lost));
+            Check::new("pepper", finding, detail)
+        });
+        previous.into_iter().chain(lost).collect()
+    }
 }
 
 /// The file that keeps verifications. None: the database does, or it is said elsewhere what is wrong with that.
@@ -181,9 +212,9 @@ fn database(config: &Config) -> Vec<Check> {
     if matches!(&settings.place, Place::File(file, _) if !file.exists()) {
         return vec![Check::new(what, Finding::Note, format!("{place} will be made at the first start")), clients(config, &[])];
     }
-    let previous = match config.secrets.previous() {
-        Ok(previous) => previous,
-        Err(error) => return vec![Check::new("pepper", Finding::Wrong, error.to_string())],
+    let (current, previous) = match (config.secrets.current(&config.data_dir), config.secrets.previous()) {
+        (Ok(current), Ok(previous)) => (current, previous),
+        (Err(error), _) | (_, Err(error)) => return vec![Check::new("pepper", Finding::Wrong, error.to_string())],
     };
     let looked = block_on(async {
         let migrations = Database::migrations(settings.clone()).await.map_err(anyhow::Error::from)?;
@@ -192,19 +223,16 @@ fn database(config: &Config) -> Vec<Check> {
         }
         let database = Database::open(settings).await.map_err(anyhow::Error::from)?;
         let clients = Clients::new(database.clone()).list().await.map_err(anyhow::Error::from)?;
-        let needs = match &previous {
-            Some(pepper) => Some(sealed::needs(&database, pepper).await.map_err(anyhow::Error::from)?),
-            None => None,
-        };
+        let needs = Needs::of(&database, current.as_ref(), previous.as_ref()).await.map_err(anyhow::Error::from)?;
         database.close().await;
-        Ok((migrations, clients, needs))
+        Ok((migrations, clients, Some(needs)))
     });
     match looked {
         Err(error) => vec![Check::new(what, Finding::Wrong, format!("{place}: {error}"))],
         Ok((migrations, found, needs)) => {
             let (finding, detail) = migrated(&place, &migrations);
             let checks = [Check { what, finding, detail }, clients(config, &found)];
-            checks.into_iter().chain(needs.map(|needs| previous_pepper(&needs))).collect()
+            checks.into_iter().chain(needs.iter().flat_map(Needs::checks)).collect()
         }
     }
 }

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::app::BuildError;
-use crate::config::{Config, ConfigError, Flags};
+use crate::config::{Config, ConfigError, Flags, PEPPER_FILE};
 
 /// A self-hosted one-time-password server: sends codes to phones and mailboxes, and checks them.
 #[derive(Parser)]
@@ -102,6 +102,16 @@ impl From<BuildError> for Failure {
             BuildError::Config(error) => Failure::Config(error),
             other => Failure::Other(other.into()),
         }
+    }
+}
+
+/// Said to who has taken data in where no pepper is: the first start would make one that opens nothing of them.
+fn remind_of_pepper(config: &Config) {
+    if matches!(config.secrets.current(&config.data_dir), Ok(None)) {
+        terminal::say(&format!(
+            "No pepper is here: put the one of the server that they come from to {}, or passwords and secrets among them are lost.",
+            config.data_dir.join(PEPPER_FILE).display()
+        ));
     }
 }
 

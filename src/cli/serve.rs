@@ -249,6 +249,11 @@ async fn seal_anew(app: &App) {
         Ok(secrets) => tracing::info!(secrets, "sealed anew under the current pepper"),
         Err(error) => tracing::warn!(%error, "secrets under the previous pepper could not be sealed anew"),
     }
+    match app.lost().await {
+        Ok(None) => {}
+        Ok(Some(lost)) => tracing::error!(lost, "made under a pepper that is not configured: put it back (countersign doctor)"),
+        Err(error) => tracing::warn!(%error, "what needs another pepper could not be counted"),
+    }
 }
 
 /// What integrators asked long ago.

@@ -34,11 +34,24 @@ pub struct SecretsConfig {
 impl SecretsConfig {
     /// Reads the peppers. Makes `data_dir/pepper.key` when none is configured and none was made before.
     pub fn peppers(&self, data_dir: &Path, entropy: &dyn Entropy) -> Result<Peppers, ConfigError> {
-        let current = match read("pepper", self.pepper.as_ref(), self.pepper_file.as_deref())? {
+        let current = match self.configured()? {
             Some(pepper) => pepper,
             None => made(&data_dir.join(PEPPER_FILE), entropy)?,
         };
         Ok(Peppers { current, previous: self.previous()? })
+    }
+
+    /// The current pepper, where there is one. Makes none.
+    pub fn current(&self, data_dir: &Path) -> Result<Option<Pepper>, ConfigError> {
+        let file = data_dir.join(PEPPER_FILE);
+        match self.configured()? {
+            None if file.exists() => from_file("data_dir", &file).map(Some),
+            configured => Ok(configured),
+        }
+    }
+
+    fn configured(&self) -> Result<Option<Pepper>, ConfigError> {
+        read("pepper", self.pepper.as_ref(), self.pepper_file.as_deref())
     }
 
     /// The pepper before the current one, where it is configured.

@@ -2,7 +2,7 @@
 //!
 //! A pepper is given up in two steps. While the one before it is still configured, [`seal_anew`] moves every sealed secret to the
 //! current one; each server on the same data may do it, as often as it likes, since each row is written only as it was read.
-//! [`needs`] counts what is left: when that is nothing, the pepper before can go.
+//! [`needs`] counts what is left: when that is nothing, the pepper before can go. [`lost`] counts what no configured pepper opens.
 
 use uuid::Uuid;
 
@@ -26,6 +26,8 @@ struct Sealed {
     /// For people.
     what: &'static str,
     table: &'static str,
+    /// Which rows of it, and `AND`; nothing: all.
+    only: &'static str,
     key: &'static str,
     secret: &'static str,
     /// Two columns of the row `t`.
@@ -38,6 +40,7 @@ const SEALED: [Sealed; 5] = [
     Sealed {
         what: "authenticator apps",
         table: "factor",
+        only: "kind = 'totp' AND ",
         key: "id",
         secret: "secret",
         owner: "t.account_id, t.account_id",
@@ -46,6 +49,7 @@ const SEALED: [Sealed; 5] = [
     Sealed {
         what: "authenticator apps of integrators",
         table: "entity_factor",
+        only: "",
         key: "id",
         secret: "secret",
         owner: "(SELECT e.service FROM entity e WHERE e.id = t.entity_id), t.entity_id",
@@ -54,6 +58,7 @@ const SEALED: [Sealed; 5] = [
     Sealed {
         what: "signing keys",
         table: "signing_key",
+        only: "",
         key: "id",
         secret: "secret",
         owner: "t.id, t.id",
@@ -62,6 +67,7 @@ const SEALED: [Sealed; 5] = [
     Sealed {
         what: "Auth Tokens",
         table: "twilio_credential",
+        only: "",
         key: "sid",
         secret: "sealed",
         owner: "t.client_id, t.client_id",
@@ -70,6 +76,7 @@ const SEALED: [Sealed; 5] = [
     Sealed {
         what: "texts",
         table: "free_text",
+        only: "",
         key: "id",
         secret: "body",
         owner: "t.id, t.id",
@@ -77,9 +84,40 @@ const SEALED: [Sealed; 5] = [
     },
 ];
 
-/// Hashes that are keyed by a pepper: what for, and where.
-const HASHED: [(&str, &str); 2] =
-    [("passwords", "account WHERE password LIKE ?"), ("recovery codes", "factor WHERE used_at IS NULL AND secret LIKE ?")];
+/// Hashes that are keyed by a pepper: what for, the table, which rows of it, and the column.
+const HASHED: [(&str, &str, &str, &str); 2] =
+    [("passwords", "account", "", "password"), ("recovery codes", "factor", "used_at IS NULL AND ", "secret")];
+
+/// Values that were made under some pepper, and how those under a certain one are found among them.
+struct Peppered {
+    what: &'static str,
+    /// The table and, after `WHERE`, what leaves the column to be compared.
+    rows: String,
+    column: &'static str,
+    /// What all of them are like.
+    like: &'static str,
+    /// What those under this one are like.
+    like_under: fn(&Pepper) -> String,
+}
+
+/// All of them.
+fn peppered() -> impl Iterator<Item = Peppered> {
+    let sealed = SEALED.iter().map(|Sealed { what, table, only, secret, .. }| Peppered {
+        what,
+        rows: format!("{table} WHERE {only}"),
+        column: secret,
+        like: seal::ANY_BEGINNING,
+        like_under: |pepper| format!("{}%", seal::beginning(pepper)),
+    });
+    let hashed = HASHED.iter().map(|(what, table, only, column)| Peppered {
+        what,
+        rows: format!("{table} WHERE {only}"),
+        column,
+        like: "%,keyid=%",
+        like_under: |pepper| format!("%,keyid={}$%", key_id(pepper)),
+    });
+    sealed.chain(hashed)
+}
 
 /// Seals under the current pepper what the one before it sealed. How many that were; nothing where no other one is configured.
 pub async fn seal_anew(database: &Database, peppers: &Peppers, entropy: &dyn Entropy) -> Result<u64, DataError> {
@@ -108,18 +146,34 @@ pub async fn seal_anew(database: &Database, peppers: &Peppers, entropy: &dyn Ent
 
 /// What still needs this pepper, and how many there are of each.
 pub async fn needs(database: &Database, pepper: &Pepper) -> Result<Vec<(&'static str, i64)>, DataError> {
-    let (sealed, hashed) = (format!("{}%", seal::beginning(pepper)), format!("%,keyid={}$%", key_id(pepper)));
-    let columns = SEALED.iter().map(|column| (column.what, format!("{} WHERE {} LIKE ?", column.table, column.secret), &sealed));
-    let columns = columns.chain(HASHED.iter().map(|(what, rows)| (*what, (*rows).to_owned(), &hashed)));
     let mut needs = Vec::new();
-    for (what, rows, pattern) in columns {
-        let count = statement(AssertSqlSafe(format!("SELECT COUNT(*) FROM {rows}"))).bind(pattern);
-        let (count,): (i64,) = count.fetch_one(database).await?;
-        if count > 0 {
-            needs.push((what, count));
-        }
+    for Peppered { what, rows, column, like_under, .. } in peppered() {
+        let sql = format!("SELECT COUNT(*) FROM {rows}{column} LIKE ?");
+        let (count,): (i64,) = statement(AssertSqlSafe(sql)).bind(like_under(pepper)).fetch_one(database).await?;
+        needs.push((what, count));
     }
+    needs.retain(|(_, count)| *count > 0);
     Ok(needs)
+}
+
+/// What was made under none of these peppers, and how many there are of each: nobody signs in by it, and nothing opens it, until
+/// its own pepper is put back.
+pub async fn lost(database: &Database, peppers: &[&Pepper]) -> Result<Vec<(&'static str, i64)>, DataError> {
+    let mut lost = Vec::new();
+    for Peppered { what, rows, column, like, like_under } in peppered() {
+        let others = format!(" AND {column} NOT LIKE ?").repeat(peppers.len());
+        let count = statement(AssertSqlSafe(format!("SELECT COUNT(*) FROM {rows}{column} LIKE ?{others}"))).bind(like);
+        let count = peppers.iter().fold(count, |count, pepper| count.bind(like_under(pepper)));
+        let (count,): (i64,) = count.fetch_one(database).await?;
+        lost.push((what, count));
+    }
+    lost.retain(|(_, count)| *count > 0);
+    Ok(lost)
+}
+
+/// "3 passwords, 1 signing keys": for people.
+pub fn listed(counts: &[(&'static str, i64)]) -> String {
+    counts.iter().map(|(what, count)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
 }
 
 impl Sealed {
@@ -222,6 +276,13 @@ mod tests {
         assert_eq!(once().await.expect("done"), 0, "and no second time");
         assert_eq!(needs(&database, &old.current).await.expect("counted"), []);
         assert_eq!(needs(&database, &new.current).await.expect("counted"), all);
+
+        let lost = async |peppers: &[&Pepper]| lost(&database, peppers).await.expect("counted");
+        assert_eq!(lost(&[&new.current]).await, []);
+        assert_eq!(lost(&[]).await, all, "without any pepper");
+        assert_eq!(lost(&[&old.current]).await, all, "the one that was given up opens nothing any more");
+        assert_eq!(lost(&[&old.current, &new.current]).await, []);
+        assert!(listed(&all).starts_with("1 authenticator apps, "), "{}", listed(&all));
 
         let token = CredentialTable::new(database.clone()).auth_token(client, &new).await.expect("an answer");
         assert!(token.is_some_and(|token| token.len() == 32));

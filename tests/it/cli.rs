@@ -260,15 +260,26 @@ fn doctor_tells_what_needs_the_previous_pepper() {
     let binary = Binary::new().file("people.json", "[{\"phone\": \"+4915112345678\"}]");
     assert_eq!(binary.run(&["import", "users", "--from", "people.json"]).code, Some(0));
     let binary = binary.with("COUNTERSIGN_SECRETS__PREVIOUS_PEPPER", previous);
-    let said = || {
-        let checks: Value = serde_json::from_str(&binary.run(&["doctor", "--json"]).out).expect("JSON");
-        let checks = checks.as_array().expect("a list").iter().filter(|check| check["what"] == "pepper");
-        checks.map(|check| check["detail"].as_str().expect("text").to_owned()).next_back().expect("a pepper")
-    };
+    let said = || told_of_pepper(&binary).1;
     assert!(said().contains("nothing that is kept needs the previous one"), "{}", said());
     let pepper = Pepper::new(&STANDARD.decode(previous).expect("base64")).expect("long enough");
     let hash = format!("$argon2id$v=19$m=19456,t=2,p=1,keyid={}$c2FsdA$aGFzaA", key_id(&pepper));
     let accounts = rusqlite::Connection::open(binary.data().join("accounts.db")).expect("the accounts");
     accounts.execute("UPDATE account SET password = ?", [hash]).expect("one password");
     assert!(said().contains("still needed by 1 passwords"), "{}", said());
+
+    // Nobody has it any more: before the first start makes another one, and after.
+    let binary = binary.without("COUNTERSIGN_SECRETS__PREVIOUS_PEPPER");
+    let lost = ("wrong".to_owned(), "1 passwords need one that is not configured: put it back".to_owned());
+    assert_eq!(told_of_pepper(&binary), lost);
+    let binary = binary.with("COUNTERSIGN_SECRETS__PEPPER", &previous.replace('k', "K"));
+    assert_eq!(told_of_pepper(&binary), lost);
+}
+
+/// The last that `doctor` says of peppers: how grave, and what.
+fn told_of_pepper(binary: &Binary) -> (String, String) {
+    let checks: Value = serde_json::from_str(&binary.run(&["doctor", "--json"]).out).expect("JSON");
+    let last = checks.as_array().expect("a list").iter().rfind(|check| check["what"] == "pepper").expect("a pepper");
+    let text = |name: &str| last[name].as_str().expect("text").to_owned();
+    (text("finding"), text("detail"))
 }
