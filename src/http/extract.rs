@@ -88,23 +88,28 @@ pub async fn collect(body: Body) -> Result<Bytes, Problem> {
 
 /// Parses JSON; says which field is wrong and how, and never repeats a value.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // serde takes a list for a struct, field by field, and calls what it does not take by the names of our types.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        let detail = if is_json_value(bytes) { "The body must be an object." } else { "The body is not valid JSON." };
+        return Err(Problem::new(ProblemCode::InvalidBody).detail(detail));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = Some(error.path().to_string()).filter(|path| path != ".");
         match path {
             // What the parser calls a syntax error may be JSON that does not fit: a list for a name, a number beyond all bounds.
-            Some(field) if !error.inner().is_data() && serde_json::from_slice::<IgnoredAny>(bytes).is_ok() => {
+            Some(field) if !error.inner().is_data() && is_json_value(bytes) => {
                 Problem::new(ProblemCode::InvalidBody).detail(format!("{field} has the wrong type")).field(field)
             }
             path => describe(&error.inner().to_string(), path.filter(|_| error.inner().is_data())),
         }
     })?;
     deserializer.end().map_err(|_| Problem::new(ProblemCode::InvalidBody).detail("Something follows the JSON value."))?;
-    // serde takes a list for a struct, field by field.
-    if bytes.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Problem::new(ProblemCode::InvalidBody).detail("The body must be an object."));
-    }
     Ok(parsed)
+}
+
+fn is_json_value(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
 }
 
 /// Whether the body says that it is JSON.
@@ -331,6 +336,13 @@ mod tests {
             ("", None, "The body is not valid JSON."),
             (r#"{"code":1e400}"#, Some("code"), "code has the wrong type"),
             (r#"["123456"]"#, None, "The body must be an object."),
+            (r#"["123456",null]"#, None, "The body must be an object."),
+            ("[]", None, "The body must be an object."),
+            (r#""x""#, None, "The body must be an object."),
+            (" 5 ", None, "The body must be an object."),
+            ("null", None, "The body must be an object."),
+            ("nul", None, "The body is not valid JSON."),
+            ("5 x", None, "The body is not valid JSON."),
         ] {
             let problem = parse_json::<Sample>(body.as_bytes()).expect_err(body);
             let shown = problem.body(String::new());
@@ -340,6 +352,7 @@ mod tests {
         let deep = "[".repeat(100_000);
         assert!(parse_json::<Sample>(deep.as_bytes()).is_err());
     }
+
     #[derive(Debug, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     #[expect(dead_code, reason = "only whether it parses counts")]
