@@ -193,25 +193,22 @@ impl ServiceConfig {
         policy.checked().map_err(|error| ConfigError::rule(key(&error.key), error.rule))
     }
 
-    fn countries(&self, mode: Mode) -> Result<Option<Vec<Country>>, &'static str> {
+    fn countries(&self, mode: Mode) -> Result<Option<Vec<Country>>, String> {
         match (self.countries.as_slice(), mode) {
             ([], Mode::Dev) => Ok(None),
             ([], Mode::Production) => {
-                Err("must name the countries that you send to ([\"DE\", \"AT\"]), or be [\"*\"] if you mean the whole world")
+                Err("must name the countries that you send to ([\"DE\", \"AT\"]), or be [\"*\"] if you mean the whole world".into())
             }
             ([star], _) if star == "*" => Ok(None),
-            (countries, _) => {
-                let parsed: Option<Vec<_>> = countries.iter().map(|country| Country::parse(country)).collect();
-                parsed.map(Some).ok_or("must be two-letter ISO 3166 codes in capitals (\"DE\"), or [\"*\"]")
-            }
+            (countries, _) => countries.iter().map(|country| Country::named(country)).collect::<Result<_, _>>().map(Some),
         }
     }
 
-    fn region(&self) -> Result<Option<Country>, &'static str> {
+    fn region(&self) -> Result<Option<Country>, String> {
         if self.default_region.is_empty() {
             return Ok(None);
         }
-        Country::parse(&self.default_region).map(Some).ok_or("must be a two-letter ISO 3166 code in capitals (\"DE\")")
+        Country::named(&self.default_region).map(Some)
     }
 
     fn origin(&self) -> Result<Option<String>, &'static str> {

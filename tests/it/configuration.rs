@@ -5,7 +5,7 @@ use countersign::config::{Config, DEFAULT_TOML};
 use crate::binary::Binary;
 
 /// Settings that must not start, and the key that the complaint must name.
-const WRONG: [(&str, &str); 50] = [
+const WRONG: [(&str, &str); 53] = [
     ("[service.default]\ncode_length = 4", "service.default.code_length"),
     ("[service.default]\ncode_length = 11", "service.default.code_length"),
     ("[service.default]\ncode_ttl_sms = \"11m\"", "service.default.code_ttl_sms"),
@@ -22,7 +22,10 @@ const WRONG: [(&str, &str); 50] = [
     ("[service.default.limits]\nip_sends = \"many\"", "ip_sends"),
     ("[service.default.limits]\nip_sends = \"0/1h\"", "ip_sends"),
     ("[service.default]\ncountries = [\"Germany\"]", "service.default.countries"),
+    ("[service.default]\ncountries = [\"DE\", \"UK\"]", "service.default.countries: UK is no country that has numbers (GB?)"),
     ("[service.default]\ndefault_region = \"de\"", "service.default.default_region"),
+    ("[service.default]\ndefault_region = \"UK\"", "service.default.default_region: UK is no country that has numbers (GB?)"),
+    ("[[route]]\nchannel = \"sms\"\ncountries = [\"UK\"]\nproviders = [\"console\"]", "route[0]: UK is no country"),
     ("[service.default]\nbrand = \"\"", "service.default.brand"),
     ("[service.default]\nbrand = \"Shop\\nhttp://evil.example\"", "service.default.brand"),
     ("[service.default]\norigin = \"https://example.com\"", "service.default.origin"),
