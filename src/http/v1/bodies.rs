@@ -111,14 +111,14 @@ pub struct ResendBody {
     pub wait: bool,
 }
 
-/// Forgive the wrong codes of a destination, or of a subject.
+/// Forgive the wrong codes of a destination, or of a subject at a destination.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseBody {
     /// Any spelling of the destination.
     #[schema(example = "+4915112345678", min_length = 1, max_length = 254, format = "destination")]
     pub to: String,
-    /// The subject that the verifications were started with.
+    /// The subject that the verifications were started with, beside the destination. Left out: the destination's own wrong codes.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, min_length = 1, max_length = 128)]
     pub subject: Option<String>,
