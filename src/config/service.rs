@@ -108,8 +108,12 @@ pub struct LimitsConfig {
 
 /// Every service: the reference, then `default`'s preset and settings, then its own preset and settings; the later wins.
 pub(super) fn resolve(reference: &Figment, own: &Figment) -> Result<BTreeMap<String, ServiceConfig>, ConfigError> {
-    let named: Dict = own.extract_inner("service").unwrap_or_default();
-    let names = named.keys().map(String::as_str).chain([DEFAULT_SERVICE]);
+    let named = match own.extract_inner::<Dict>("service") {
+        Err(error) if error.missing() => Dict::new(),
+        named => named?,
+    };
+    // The default first: its mistakes are not those of who inherits them.
+    let names = [DEFAULT_SERVICE].into_iter().chain(named.keys().map(String::as_str));
     let mut services = BTreeMap::new();
     for name in names {
         check_name(name)?;
@@ -117,7 +121,7 @@ pub(super) fn resolve(reference: &Figment, own: &Figment) -> Result<BTreeMap<Str
         if name != DEFAULT_SERVICE {
             layers = with_settings(layers, own, name);
         }
-        let service = layers.extract().map_err(|error| Box::new(error.with_path(&format!("service.{name}"))))?;
+        let service = layers.extract().map_err(|error| within(name, error))?;
         services.insert(name.to_owned(), service);
     }
     Ok(services)
@@ -127,9 +131,14 @@ pub(super) fn resolve(reference: &Figment, own: &Figment) -> Result<BTreeMap<Str
 /// carry is left out.
 pub(super) fn run_time(reference: &Figment, own: &Figment) -> Result<ServiceConfig, ConfigError> {
     let layers = with_settings(Figment::new().merge(reference.focus("service.default")), own, DEFAULT_SERVICE);
-    let service: ServiceConfig =
-        layers.merge(Toml::string(PRESET_TWILIO)).extract().map_err(|error| Box::new(error.with_path("service.default")))?;
+    let service: ServiceConfig = layers.merge(Toml::string(PRESET_TWILIO)).extract().map_err(|error| within(DEFAULT_SERVICE, error))?;
     Ok(ServiceConfig { origin: String::new(), android_app_hash: String::new(), templates: Templates::default(), ..service })
+}
+
+/// The layers of a service know nothing of the section that they are cut from.
+fn within(name: &str, mut error: figment::Error) -> figment::Error {
+    error.path.splice(..0, ["service".to_owned(), name.to_owned()]);
+    error
 }
 
 /// What is said of a service, over its preset.

@@ -129,6 +129,8 @@ fn a_mistyped_secret_is_not_repeated() {
     for toml in [
         "[secrets]\npepper = 918273645546372819",
         "[secrets]\npepper = [\"918273645546372819\"]",
+        // No TOML: its parser shows the line.
+        "[secrets]\npepper = \"918273645546372819\n",
         "[dev]\ntest_destinations = { \"+15005550006\" = 918273645 }",
     ] {
         let said = Binary::new().file("countersign.toml", toml).run(&["config", "check"]);
@@ -140,10 +142,17 @@ fn a_mistyped_secret_is_not_repeated() {
 /// The complaint says where the value came from.
 #[test]
 fn the_source_of_a_wrong_value_is_named() {
-    let said = Binary::new().with("COUNTERSIGN_SERVER__MAX_CONNECTIONS", "many").run(&["config", "check"]);
-    assert!(said.code == Some(2) && said.complaints.contains("COUNTERSIGN_"), "{said:?}");
+    for (variable, key) in [
+        ("COUNTERSIGN_SERVER__MAX_CONNECTIONS", "server.max_connections"),
+        ("COUNTERSIGN_SERVICE__DEFAULT__CODE_LENGTH", "service.default.code_length"),
+        ("PORT", "server.port"),
+    ] {
+        let said = Binary::new().with(variable, "many").run(&["config", "check"]);
+        assert!(said.code == Some(2) && said.complaints.contains(&format!("{key}: must be a whole number")), "{said:?}");
+        assert!(said.complaints.contains(&format!("(from {variable})")), "{said:?}");
+    }
     let said = Binary::new().file("own.toml", "[server]\nmax_connections = \"many\"").run(&["--config", "own.toml", "config", "check"]);
-    assert!(said.code == Some(2) && said.complaints.contains("own.toml"), "{said:?}");
+    assert!(said.code == Some(2) && said.complaints.contains("(from own.toml)"), "{said:?}");
     let said = Binary::new().run(&["--config", "missing.toml", "config", "check"]);
     assert!(said.code == Some(2) && said.complaints.contains("missing.toml"), "{said:?}");
 }
