@@ -465,7 +465,7 @@ fn route_of(route: &RouteConfig, providers: &[Provider]) -> Result<Route, String
         let place = providers.iter().position(|provider| *provider.name == **name);
         place.ok_or_else(|| format!("names the provider \"{name}\", which is not configured"))
     };
-    let country = |code: &String| Country::parse(code).ok_or_else(|| format!("\"{code}\" is no ISO 3166 code in capitals"));
+    let country = |code: &String| Country::named(code);
     let countries = route.countries.as_ref().map(|countries| countries.iter().map(country).collect()).transpose()?;
     let members = route.providers.iter().map(place).collect::<Result<_, _>>()?;
     Ok(Route { channel: route.channel, countries, providers: members, weights: route.weights.clone() })

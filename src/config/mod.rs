@@ -5,6 +5,7 @@
 
 mod accounts;
 mod camara;
+mod complaint;
 mod database;
 mod delivery;
 mod redis;
@@ -242,7 +243,7 @@ pub struct Flags {
 pub enum ConfigError {
     /// Unreadable, unknown or of the wrong type.
     #[error("{0}")]
-    Value(#[from] Box<figment::Error>),
+    Value(String),
     /// Outside its range, or not allowed together with something else.
     #[error("{key}: {rule}")]
     Rule {
@@ -293,7 +294,7 @@ impl Config {
         let reference = Figment::from(Toml::string(DEFAULT_TOML));
         let services = service::resolve(&reference, &own)?;
         let run_time_service = service::run_time(&reference, &own)?;
-        let mut config: Config = reference.merge(own).extract().map_err(Box::new)?;
+        let mut config: Config = reference.merge(own).extract()?;
         config.environment = environment;
         config.service = services;
         config.run_time_service = Some(run_time_service);

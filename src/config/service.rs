@@ -108,8 +108,12 @@ pub struct LimitsConfig {
 
 /// Every service: the reference, then `default`'s preset and settings, then its own preset and settings; the later wins.
 pub(super) fn resolve(reference: &Figment, own: &Figment) -> Result<BTreeMap<String, ServiceConfig>, ConfigError> {
-    let named: Dict = own.extract_inner("service").unwrap_or_default();
-    let names = named.keys().map(String::as_str).chain([DEFAULT_SERVICE]);
+    let named = match own.extract_inner::<Dict>("service") {
+        Err(error) if error.missing() => Dict::new(),
+        named => named?,
+    };
+    // The default first: its mistakes are not those of who inherits them.
+    let names = [DEFAULT_SERVICE].into_iter().chain(named.keys().map(String::as_str));
     let mut services = BTreeMap::new();
     for name in names {
         check_name(name)?;
@@ -117,7 +121,7 @@ pub(super) fn resolve(reference: &Figment, own: &Figment) -> Result<BTreeMap<Str
         if name != DEFAULT_SERVICE {
             layers = with_settings(layers, own, name);
         }
-        let service = layers.extract().map_err(|error| Box::new(error.with_path(&format!("service.{name}"))))?;
+        let service = layers.extract().map_err(|error| within(name, error))?;
         services.insert(name.to_owned(), service);
     }
     Ok(services)
@@ -127,9 +131,14 @@ pub(super) fn resolve(reference: &Figment, own: &Figment) -> Result<BTreeMap<Str
 /// carry is left out.
 pub(super) fn run_time(reference: &Figment, own: &Figment) -> Result<ServiceConfig, ConfigError> {
     let layers = with_settings(Figment::new().merge(reference.focus("service.default")), own, DEFAULT_SERVICE);
-    let service: ServiceConfig =
-        layers.merge(Toml::string(PRESET_TWILIO)).extract().map_err(|error| Box::new(error.with_path("service.default")))?;
+    let service: ServiceConfig = layers.merge(Toml::string(PRESET_TWILIO)).extract().map_err(|error| within(DEFAULT_SERVICE, error))?;
     Ok(ServiceConfig { origin: String::new(), android_app_hash: String::new(), templates: Templates::default(), ..service })
+}
+
+/// The layers of a service know nothing of the section that they are cut from.
+fn within(name: &str, mut error: figment::Error) -> figment::Error {
+    error.path.splice(..0, ["service".to_owned(), name.to_owned()]);
+    error
 }
 
 /// What is said of a service, over its preset.
@@ -193,25 +202,22 @@ impl ServiceConfig {
         policy.checked().map_err(|error| ConfigError::rule(key(&error.key), error.rule))
     }
 
-    fn countries(&self, mode: Mode) -> Result<Option<Vec<Country>>, &'static str> {
+    fn countries(&self, mode: Mode) -> Result<Option<Vec<Country>>, String> {
         match (self.countries.as_slice(), mode) {
             ([], Mode::Dev) => Ok(None),
             ([], Mode::Production) => {
-                Err("must name the countries that you send to ([\"DE\", \"AT\"]), or be [\"*\"] if you mean the whole world")
+                Err("must name the countries that you send to ([\"DE\", \"AT\"]), or be [\"*\"] if you mean the whole world".into())
             }
             ([star], _) if star == "*" => Ok(None),
-            (countries, _) => {
-                let parsed: Option<Vec<_>> = countries.iter().map(|country| Country::parse(country)).collect();
-                parsed.map(Some).ok_or("must be two-letter ISO 3166 codes in capitals (\"DE\"), or [\"*\"]")
-            }
+            (countries, _) => countries.iter().map(|country| Country::named(country)).collect::<Result<_, _>>().map(Some),
         }
     }
 
-    fn region(&self) -> Result<Option<Country>, &'static str> {
+    fn region(&self) -> Result<Option<Country>, String> {
         if self.default_region.is_empty() {
             return Ok(None);
         }
-        Country::parse(&self.default_region).map(Some).ok_or("must be a two-letter ISO 3166 code in capitals (\"DE\")")
+        Country::named(&self.default_region).map(Some)
     }
 
     fn origin(&self) -> Result<Option<String>, &'static str> {

@@ -1,16 +1,19 @@
 //! What handlers take from a request: strict JSON, strict queries, ids, and who calls.
 
+use std::error::Error;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Uri, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use ipnet::IpNet;
+use serde::de::value::Error as ValueError;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_path_to_error::Error as PathError;
 
 use crate::app::App;
 use crate::db::client::{Client, Scope};
@@ -85,23 +88,28 @@ pub async fn collect(body: Body) -> Result<Bytes, Problem> {
 
 /// Parses JSON; says which field is wrong and how, and never repeats a value.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // serde takes a list for a struct, field by field, and calls what it does not take by the names of our types.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        let detail = if is_json_value(bytes) { "The body must be an object." } else { "The body is not valid JSON." };
+        return Err(Problem::new(ProblemCode::InvalidBody).detail(detail));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = Some(error.path().to_string()).filter(|path| path != ".");
         match path {
             // What the parser calls a syntax error may be JSON that does not fit: a list for a name, a number beyond all bounds.
-            Some(field) if !error.inner().is_data() && serde_json::from_slice::<IgnoredAny>(bytes).is_ok() => {
+            Some(field) if !error.inner().is_data() && is_json_value(bytes) => {
                 Problem::new(ProblemCode::InvalidBody).detail(format!("{field} has the wrong type")).field(field)
             }
             path => describe(&error.inner().to_string(), path.filter(|_| error.inner().is_data())),
         }
     })?;
     deserializer.end().map_err(|_| Problem::new(ProblemCode::InvalidBody).detail("Something follows the JSON value."))?;
-    // serde takes a list for a struct, field by field.
-    if bytes.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Problem::new(ProblemCode::InvalidBody).detail("The body must be an object."));
-    }
     Ok(parsed)
+}
+
+fn is_json_value(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
 }
 
 /// Whether the body says that it is JSON.
@@ -160,18 +168,36 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for StrictQuery<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Problem> {
-        let query = axum::extract::Query::<T>::try_from_uri(&parts.uri);
-        query.map(|query| StrictQuery(query.0)).map_err(|error| {
-            use std::error::Error;
-            let text = error.source().map(ToString::to_string).unwrap_or_default();
-            let problem = describe(&text, None);
-            if text.starts_with("unknown field") || text.starts_with("missing field") || text.starts_with("duplicate field") {
-                problem
-            } else {
-                Problem::new(ProblemCode::InvalidBody).detail("The query string cannot be read: a value has the wrong type.")
-            }
-        })
+        parse_query(&parts.uri).map(StrictQuery)
     }
+}
+
+/// Reads a query string; says which field is wrong and how, and never repeats a value.
+fn parse_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    Query::try_from_uri(uri).map(|Query(query)| query).map_err(|rejection| {
+        // axum wraps the error, and puts the path before its words.
+        let wrong = rejection.source().and_then(Error::source).and_then(|error| error.downcast_ref::<PathError<ValueError>>());
+        let unreadable = || Problem::new(ProblemCode::InvalidBody).detail("The query string cannot be read.");
+        wrong.map_or_else(unreadable, wrong_query)
+    })
+}
+
+fn wrong_query(error: &PathError<ValueError>) -> Problem {
+    let (field, words) = (error.path().to_string(), error.inner().to_string());
+    if is_serdes(&words) {
+        return describe(&words, Some(field));
+    }
+    Problem::new(ProblemCode::InvalidBody).detail(format!("{field} must be {}", expected(&words))).field(field)
+}
+
+/// Whether serde says it, or the parser of a value.
+fn is_serdes(words: &str) -> bool {
+    ["unknown ", "missing ", "duplicate ", "invalid type", "invalid value"].iter().any(|start| words.starts_with(start))
+}
+
+/// What a value must be, by the words of the parser that refused it. They are not passed on: they may repeat the value.
+fn expected(words: &str) -> &'static str {
+    if words.starts_with("UUID") { "an id (a UUID)" } else { "a whole number in its range" }
 }
 
 /// The id in the path. What is no id names nothing.
@@ -310,6 +336,13 @@ mod tests {
             ("", None, "The body is not valid JSON."),
             (r#"{"code":1e400}"#, Some("code"), "code has the wrong type"),
             (r#"["123456"]"#, None, "The body must be an object."),
+            (r#"["123456",null]"#, None, "The body must be an object."),
+            ("[]", None, "The body must be an object."),
+            (r#""x""#, None, "The body must be an object."),
+            (" 5 ", None, "The body must be an object."),
+            ("null", None, "The body must be an object."),
+            ("nul", None, "The body is not valid JSON."),
+            ("5 x", None, "The body is not valid JSON."),
         ] {
             let problem = parse_json::<Sample>(body.as_bytes()).expect_err(body);
             let shown = problem.body(String::new());
@@ -318,5 +351,42 @@ mod tests {
         }
         let deep = "[".repeat(100_000);
         assert!(parse_json::<Sample>(deep.as_bytes()).is_err());
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only whether it parses counts")]
+    struct SampleQuery {
+        to: String,
+        limit: Option<u8>,
+        before: Option<uuid::Uuid>,
+        order: Option<Order>,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Order {
+        Up,
+    }
+
+    /// INP-01: the same of a query.
+    #[test]
+    fn mistakes_of_a_query_name_the_field_and_not_the_value() {
+        for (query, field, detail) in [
+            ("to=a&foo=1", "foo", "foo is not a field of this request"),
+            ("to=a&a%3A%20unknown=1", "a: unknown", "a: unknown is not a field of this request"),
+            ("limit=1", "to", "to is missing"),
+            ("to=a&to=b", "to", "to is given twice"),
+            ("to=a&limit=hunter2", "limit", "limit must be a whole number in its range"),
+            ("to=a&limit=256", "limit", "limit must be a whole number in its range"),
+            ("to=a&limit=", "limit", "limit must be a whole number in its range"),
+            ("to=a&before=hunter2", "before", "before must be an id (a UUID)"),
+            ("to=a&order=hunter2", "order", "order must be `up`"),
+        ] {
+            let uri: Uri = format!("/?{query}").parse().expect("a path");
+            let shown = parse_query::<SampleQuery>(&uri).expect_err(query).body(String::new());
+            assert_eq!(shown.detail.as_deref(), Some(detail), "{query}");
+            assert_eq!(shown.field.as_deref(), Some(field), "{query}");
+        }
     }
 }

@@ -59,7 +59,7 @@ pub enum ProblemCode {
     IdempotencyKeyInFlight,
     /// More than 64 KiB.
     BodyTooLarge,
-    /// Not `application/json`.
+    /// Neither JSON nor, where one is taken, a form.
     UnsupportedMediaType,
     /// A code, a password or a passkey's answer is wrong.
     WrongProof,
@@ -122,7 +122,7 @@ impl ProblemCode {
             }
             ProblemCode::BodyTooLarge => ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
             ProblemCode::UnsupportedMediaType => {
-                ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must be application/json")
+                ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body has the wrong media type")
             }
             ProblemCode::WrongProof => ("wrong_proof", StatusCode::UNPROCESSABLE_ENTITY, "What was shown is wrong, expired or used"),
             ProblemCode::IdempotencyKeyReused => {

@@ -29,6 +29,16 @@ impl Country {
         }
     }
 
+    /// The same as somebody names it in a setting: one that no number belongs to is a slip, and would refuse every number.
+    pub fn named(code: &str) -> Result<Country, String> {
+        let country = Country::parse(code).ok_or_else(|| format!("\"{code}\" is no ISO 3166 code in capitals, such as DE"))?;
+        if PHONE_NUMBER_UTIL.get_supported_regions().any(|region| region.as_region_str().as_str() == code) {
+            return Ok(country);
+        }
+        let meant = if code == "UK" { " (GB?)" } else { "" };
+        Err(format!("{code} is no country that has numbers{meant}"))
+    }
+
     /// The two letters.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("??")
@@ -237,6 +247,14 @@ mod tests {
         assert_eq!(parse("+14155550132").map(|to| to.country()), Ok(Country::parse("US")));
         assert_eq!(parse("+16135550132").map(|to| to.country()), Ok(Country::parse("CA")));
         assert_eq!(parse("+441534456789").map(|to| to.country()), Ok(Country::parse("JE")));
+    }
+
+    #[test]
+    fn settings_name_countries_that_have_numbers() {
+        assert_eq!(Country::named("GB"), Country::parse("GB").ok_or_else(String::new));
+        assert_eq!(Country::named("UK"), Err("UK is no country that has numbers (GB?)".into()));
+        assert_eq!(Country::named("ZZ"), Err("ZZ is no country that has numbers".into()));
+        assert_eq!(Country::named("de"), Err("\"de\" is no ISO 3166 code in capitals, such as DE".into()));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use countersign::config::{Config, DEFAULT_TOML};
 use crate::binary::Binary;
 
 /// Settings that must not start, and the key that the complaint must name.
-const WRONG: [(&str, &str); 50] = [
+const WRONG: [(&str, &str); 53] = [
     ("[service.default]\ncode_length = 4", "service.default.code_length"),
     ("[service.default]\ncode_length = 11", "service.default.code_length"),
     ("[service.default]\ncode_ttl_sms = \"11m\"", "service.default.code_ttl_sms"),
@@ -22,7 +22,10 @@ const WRONG: [(&str, &str); 50] = [
     ("[service.default.limits]\nip_sends = \"many\"", "ip_sends"),
     ("[service.default.limits]\nip_sends = \"0/1h\"", "ip_sends"),
     ("[service.default]\ncountries = [\"Germany\"]", "service.default.countries"),
+    ("[service.default]\ncountries = [\"DE\", \"UK\"]", "service.default.countries: UK is no country that has numbers (GB?)"),
     ("[service.default]\ndefault_region = \"de\"", "service.default.default_region"),
+    ("[service.default]\ndefault_region = \"UK\"", "service.default.default_region: UK is no country that has numbers (GB?)"),
+    ("[[route]]\nchannel = \"sms\"\ncountries = [\"UK\"]\nproviders = [\"console\"]", "route[0]: UK is no country"),
     ("[service.default]\nbrand = \"\"", "service.default.brand"),
     ("[service.default]\nbrand = \"Shop\\nhttp://evil.example\"", "service.default.brand"),
     ("[service.default]\norigin = \"https://example.com\"", "service.default.origin"),
@@ -126,6 +129,8 @@ fn a_mistyped_secret_is_not_repeated() {
     for toml in [
         "[secrets]\npepper = 918273645546372819",
         "[secrets]\npepper = [\"918273645546372819\"]",
+        // No TOML: its parser shows the line.
+        "[secrets]\npepper = \"918273645546372819\n",
         "[dev]\ntest_destinations = { \"+15005550006\" = 918273645 }",
     ] {
         let said = Binary::new().file("countersign.toml", toml).run(&["config", "check"]);
@@ -137,10 +142,17 @@ fn a_mistyped_secret_is_not_repeated() {
 /// The complaint says where the value came from.
 #[test]
 fn the_source_of_a_wrong_value_is_named() {
-    let said = Binary::new().with("COUNTERSIGN_SERVER__MAX_CONNECTIONS", "many").run(&["config", "check"]);
-    assert!(said.code == Some(2) && said.complaints.contains("COUNTERSIGN_"), "{said:?}");
+    for (variable, key) in [
+        ("COUNTERSIGN_SERVER__MAX_CONNECTIONS", "server.max_connections"),
+        ("COUNTERSIGN_SERVICE__DEFAULT__CODE_LENGTH", "service.default.code_length"),
+        ("PORT", "server.port"),
+    ] {
+        let said = Binary::new().with(variable, "many").run(&["config", "check"]);
+        assert!(said.code == Some(2) && said.complaints.contains(&format!("{key}: must be a whole number")), "{said:?}");
+        assert!(said.complaints.contains(&format!("(from {variable})")), "{said:?}");
+    }
     let said = Binary::new().file("own.toml", "[server]\nmax_connections = \"many\"").run(&["--config", "own.toml", "config", "check"]);
-    assert!(said.code == Some(2) && said.complaints.contains("own.toml"), "{said:?}");
+    assert!(said.code == Some(2) && said.complaints.contains("(from own.toml)"), "{said:?}");
     let said = Binary::new().run(&["--config", "missing.toml", "config", "check"]);
     assert!(said.code == Some(2) && said.complaints.contains("missing.toml"), "{said:?}");
 }

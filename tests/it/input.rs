@@ -105,6 +105,25 @@ async fn every_scalar_of_a_wrong_type_is_refused_by_name() {
     assert_eq!(app.messages_in_the_end().await, 1, "only the one that the routes needed");
 }
 
+/// Neither in the words of a library nor by the name of a type of ours.
+#[tokio::test]
+async fn what_is_no_object_and_no_address_is_told_so() {
+    let app = TestApp::new().await;
+    let client = app.client();
+    for route in routes(&app, &client).await {
+        for body in ["\"x\"", "5", "null", "[]", "[\"+4915112345678\",null]"] {
+            let problem = refused(&send(&client, &route.path, body.into()).await, body);
+            assert_eq!(problem["detail"], "The body must be an object.", "{} {body}", route.path);
+        }
+        if route.scalars.contains(&"ip") {
+            let mut body = route.good.clone();
+            body["ip"] = json!(MARKER);
+            let problem = refused(&send(&client, &route.path, body.to_string()).await, "ip");
+            assert_eq!((&problem["field"], &problem["detail"]), (&json!("ip"), &json!("ip must be an IPv4 or IPv6 address")));
+        }
+    }
+}
+
 #[tokio::test]
 async fn duplicate_and_unknown_fields_are_refused_by_name() {
     let app = TestApp::new().await;

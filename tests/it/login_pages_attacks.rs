@@ -94,6 +94,26 @@ async fn forms_of_others_are_refused() {
     }
 }
 
+/// Whoever left the page open for too long sees the form again that they sent, and it works.
+#[tokio::test]
+async fn an_expired_form_is_shown_again() {
+    let app = TestApp::new().await;
+    let ann = Tab::new(&app, 1).arrive().await;
+    for (path, form) in
+        [("/register", "/register"), ("/forgot", "/forgot"), ("/reset/resend", "/forgot"), ("/login", "/login"), ("/verify", "/login")]
+    {
+        let (_, fields) = FORMS.into_iter().find(|(known, _)| *known == path).expect("a form");
+        let sent = format!("csrf={}&{}", "x".repeat(43), encoded(fields));
+        let answer = ann.send("POST", path, &[("content-type", "application/x-www-form-urlencoded")], sent).await;
+        shows(&answer, 403, &format!("action=\"{form}\""));
+        assert!(answer.body.contains("open for too long") && !answer.body.contains("+49151"), "{path}: {}", answer.body);
+    }
+    app.advance(120);
+    ann.post("/forgot", &[("csrf", "of long ago"), ("identifier", &ann.phone)]).await;
+    let sent = ann.submit("/forgot", &[("identifier", &ann.phone)]).await;
+    assert_eq!(sent.status, 200, "{}", sent.body);
+}
+
 /// A25, MFA-03: no page of a later step opens before the earlier ones are passed, whatever path is tried.
 #[tokio::test]
 async fn no_step_can_be_skipped() {

@@ -47,7 +47,7 @@ pub struct Users {
     #[command(flatten)]
     columns: Columns,
     /// Country of numbers that are written without a country code (DE)
-    #[arg(long, value_name = "COUNTRY", value_parser = country)]
+    #[arg(long, value_name = "COUNTRY", value_parser = Country::named)]
     region: Option<Country>,
     /// The other system had proven every number and address with a code
     #[arg(long)]
@@ -58,10 +58,6 @@ pub struct Users {
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
-}
-
-fn country(code: &str) -> Result<Country, String> {
-    Country::parse(code).ok_or_else(|| "must be two capital letters, such as DE".into())
 }
 
 /// What became of the rows.

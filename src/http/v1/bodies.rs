@@ -38,7 +38,7 @@ pub struct StartBody {
     #[schema(nullable = false, value_type = String, pattern = "^[0-9]{6,10}$")]
     pub code: Option<CodeText>,
     /// The end user's address, for the limits per address. Never your own server's.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "address")]
     #[schema(nullable = false, value_type = String, format = "ip", example = "203.0.113.9")]
     pub ip: Option<IpAddr>,
     /// The person whom you have already authenticated (an account's id): gives them limits of their own, which no stranger
@@ -64,7 +64,7 @@ pub struct CheckBody {
     #[schema(value_type = String, example = "123456", pattern = "^[0-9]{6,10}$")]
     pub code: CodeText,
     /// The end user's address, for the limits per address.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "address")]
     #[schema(nullable = false, value_type = String, format = "ip", example = "203.0.113.9")]
     pub ip: Option<IpAddr>,
 }
@@ -84,7 +84,7 @@ pub struct CheckDestinationBody {
     #[schema(value_type = String, example = "123456", pattern = "^[0-9]{6,10}$")]
     pub code: CodeText,
     /// The end user's address, for the limits per address.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "address")]
     #[schema(nullable = false, value_type = String, format = "ip", example = "203.0.113.9")]
     pub ip: Option<IpAddr>,
 }
@@ -102,7 +102,7 @@ pub struct ResendBody {
     #[schema(nullable = false, value_type = String, pattern = "^[0-9]{6,10}$")]
     pub code: Option<CodeText>,
     /// The end user's address, for the limits per address.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "address")]
     #[schema(nullable = false, value_type = String, format = "ip", example = "203.0.113.9")]
     pub ip: Option<IpAddr>,
     /// Answer only once it is known what became of the message, or after 12 s. Left out: at once.
@@ -111,14 +111,14 @@ pub struct ResendBody {
     pub wait: bool,
 }
 
-/// Forgive the wrong codes of a destination, or of a subject.
+/// Forgive the wrong codes of a destination, or of a subject at a destination.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseBody {
     /// Any spelling of the destination.
     #[schema(example = "+4915112345678", min_length = 1, max_length = 254, format = "destination")]
     pub to: String,
-    /// The subject that the verifications were started with.
+    /// The subject that the verifications were started with, beside the destination. Left out: the destination's own wrong codes.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, min_length = 1, max_length = 128)]
     pub subject: Option<String>,
@@ -287,6 +287,12 @@ impl<'de> Deserialize<'de> for CodeText {
 /// `null` is no way to leave a field out (INP-01).
 pub(super) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+/// An IP address, refused in words of ours.
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(|_| de::Error::custom("must be an IPv4 or IPv6 address"))
 }
 
 /// A map would keep the last of two equal names; here the second is refused.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::account::model::Method;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, ProblemCode};
 use crate::verification::request::InvalidField;
 
 /// Words that nobody else should read: wiped when dropped, and never printed.
@@ -286,15 +286,40 @@ pub struct IntrospectBody {
 
 /// What was typed: one field of three.
 pub fn typed(email: Option<String>, phone: Option<String>, identifier: Option<String>) -> Result<Option<String>, Problem> {
-    let mut given = [email, phone, identifier].into_iter().flatten();
-    let typed = given.next();
-    if given.next().is_some() {
-        return Err(InvalidField::new("identifier", "must not be given beside email or phone: one of them").into());
+    let fields = [("email", email), ("phone", phone), ("identifier", identifier)];
+    let mut given = fields.into_iter().filter_map(|(field, typed)| Some((field, typed?)));
+    let typed = given.next().map(|(_, typed)| typed);
+    match given.next() {
+        Some((second, _)) => {
+            Err(Problem::new(ProblemCode::InvalidField).detail("Give only one of email, phone and identifier.").field(second))
+        }
+        None => Ok(typed),
     }
-    Ok(typed)
 }
 
 /// The same where there has to be one.
 pub fn needed(typed: Option<String>) -> Result<String, Problem> {
     typed.filter(|typed| !typed.trim().is_empty()).ok_or_else(|| InvalidField::new("email", "(or phone, or identifier) is missing").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The field that is one too many was sent.
+    #[test]
+    fn who_it_is_is_said_once() {
+        let text = |given: bool| given.then(|| "ann@example.com".to_owned());
+        for (fields, second) in [
+            ([true, true, false], "phone"),
+            ([true, false, true], "identifier"),
+            ([false, true, true], "identifier"),
+            ([true, true, true], "phone"),
+        ] {
+            let problem = typed(text(fields[0]), text(fields[1]), text(fields[2])).expect_err("two of them");
+            assert_eq!(problem.body(String::new()).field.as_deref(), Some(second), "{fields:?}");
+        }
+        assert_eq!(typed(None, text(true), None).ok().flatten(), text(true));
+        assert_eq!(typed(None, None, None).ok().flatten(), None);
+    }
 }

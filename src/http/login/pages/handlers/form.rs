@@ -13,8 +13,8 @@ use axum::response::{IntoResponse, Response};
 use serde::de::value::MapDeserializer;
 use serde::de::{DeserializeOwned, value};
 
-use super::login;
 use super::visit::{Member, Visit};
+use super::{login, register, reset};
 use crate::app::App;
 use crate::http::extract::{body, is_form};
 use crate::http::login::origin::{Sender, sender};
@@ -50,13 +50,14 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Sent<T> {
             let problem = Problem::new(ProblemCode::UnsupportedMediaType);
             return Err(problem.detail("Send Content-Type: application/x-www-form-urlencoded.").into_response());
         }
+        let uri = parts.uri.clone();
         let bytes = body(Request::from_parts(parts, content)).await.map_err(IntoResponse::into_response)?;
         let (token, form) = parse(&bytes).map_err(IntoResponse::into_response)?;
         let passes = match token {
             Some(token) => visit.is_own_form(&token),
             None => sender == Sender::Own,
         };
-        if passes { Ok(Sent { visit, form }) } else { Err(expired(&visit)) }
+        if passes { Ok(Sent { visit, form }) } else { Err(expired(&visit, uri.path())) }
     }
 }
 
@@ -69,9 +70,15 @@ impl<T: DeserializeOwned + Send> FromRequest<Arc<App>> for MemberSent<T> {
     }
 }
 
-/// The page was open for so long that the browser forgot its name, or our key is another one.
-fn expired(visit: &Visit) -> Response {
-    let page = login::page(visit, StatusCode::FORBIDDEN, Some(Notice::FormExpired), "");
+/// The page was open for so long that the browser forgot its name, or our key is another one. Shown is the first page of what
+/// was meant, empty: nothing of a form that did not pass is repeated.
+fn expired(visit: &Visit, path: &str) -> Response {
+    let (status, notice) = (StatusCode::FORBIDDEN, Some(Notice::FormExpired));
+    let page = match path {
+        "/register" => register::empty(visit, status, notice),
+        "/forgot" | "/reset" | "/reset/resend" => reset::empty(visit, status, notice),
+        _ => login::page(visit, status, notice, ""),
+    };
     page.unwrap_or_else(IntoResponse::into_response)
 }
 

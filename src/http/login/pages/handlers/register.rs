@@ -29,8 +29,13 @@ pub struct RegisterForm {
 
 /// The form.
 pub async fn show(visit: Visit) -> Result<Response, Problem> {
-    is_open(&visit)?;
-    page(&visit, StatusCode::OK, &RegisterForm::default(), None, None)
+    empty(&visit, StatusCode::OK, None)
+}
+
+/// The form with nothing in it.
+pub fn empty(visit: &Visit, status: StatusCode, notice: Option<Notice>) -> Result<Response, Problem> {
+    is_open(visit)?;
+    page(visit, status, &RegisterForm::default(), notice, None)
 }
 
 /// Makes an account; the sign-in comes next.

@@ -39,7 +39,12 @@ pub struct ResetForm {
 
 /// The first form.
 pub async fn ask(visit: Visit) -> Result<Response, Problem> {
-    forgot_page(&visit, StatusCode::OK, None, Field::default())
+    empty(&visit, StatusCode::OK, None)
+}
+
+/// The first form with nothing in it.
+pub fn empty(visit: &Visit, status: StatusCode, notice: Option<Notice>) -> Result<Response, Problem> {
+    forgot_page(visit, status, notice, Field::default())
 }
 
 /// To the first form: the second one belongs to what was typed there.
