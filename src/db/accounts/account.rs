@@ -206,6 +206,7 @@ impl AccountTables {
         let reset_by = new.reset_by.map(|id| id.to_string());
         let query = statement(sql).bind(&new.password).bind(new.now.0).bind(reset_by).bind(new.account.to_string());
         query.execute(&mut change).await?;
+        end_flows(&mut change, new.account).await?;
         end_sessions(&mut change, new.account, new.keep).await?;
         // Those of the session that goes on, too: it gets another one when it asks.
         let tokens = "DELETE FROM refresh_token WHERE session_id IN (SELECT id FROM session WHERE account_id = ?)";
@@ -215,11 +216,15 @@ impl AccountTables {
     }
 }
 
-/// Ends every session of an account but one, and what hangs on them: refresh tokens, flows, remembered browsers.
+/// Ends whatever somebody has begun for an account: sign-ins half way, resets.
+pub(super) async fn end_flows(change: &mut Change, account: AccountId) -> Result<(), DataError> {
+    statement("DELETE FROM flow WHERE account_id = ?").bind(account.to_string()).execute(change).await.map(drop)
+}
+
+/// Ends every session of an account but one, and what hangs on them: refresh tokens, remembered browsers.
 pub(super) async fn end_sessions(change: &mut Change, account: AccountId, keep: Option<Uuid>) -> Result<u64, DataError> {
     let account = account.to_string();
     let keep = keep.map(|id| id.to_string()).unwrap_or_default();
-    statement("DELETE FROM flow WHERE account_id = ?").bind(&account).execute(&mut *change).await?;
     statement("DELETE FROM browser WHERE account_id = ?").bind(&account).execute(&mut *change).await?;
     let tokens = "DELETE FROM refresh_token WHERE session_id IN (SELECT id FROM session WHERE account_id = ? AND id <> ?)";
     statement(tokens).bind(&account).bind(&keep).execute(&mut *change).await?;

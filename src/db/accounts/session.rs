@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::account::end_sessions;
+use super::account::{end_flows, end_sessions};
 use super::event::{NewEvent, note};
 use super::identifier::{Proving, prove};
 use super::{AccountTables, uuid};
@@ -182,11 +182,28 @@ impl AccountTables {
         Ok(true)
     }
 
-    /// Ends every session of an account but one, with its refresh tokens, flows and remembered browsers. How many there were.
-    pub async fn end_sessions(&self, account: AccountId, keep: Option<Uuid>, event: &NewEvent) -> Result<u64, DataError> {
+    /// Ends every session of an account, with its refresh tokens, flows and remembered browsers. How many there were.
+    pub async fn end_sessions(&self, account: AccountId, event: &NewEvent) -> Result<u64, DataError> {
         let work = || async {
             let mut change = self.change().await?;
-            let ended = end_sessions(&mut change, account, keep).await?;
+            end_flows(&mut change, account).await?;
+            let ended = end_sessions(&mut change, account, None).await?;
+            note(&mut change, event).await?;
+            change.commit().await?;
+            Ok(ended)
+        };
+        self.database.retrying(work).await
+    }
+
+    /// Ends every session of an account but one, with their refresh tokens and the remembered browsers; nothing changes where there
+    /// is no other. What somebody has begun goes on: whoever holds a stolen session would keep the owner out with this otherwise.
+    pub async fn end_other_sessions(&self, account: AccountId, keep: Uuid, event: &NewEvent) -> Result<u64, DataError> {
+        let work = || async {
+            let mut change = self.change().await?;
+            let ended = end_sessions(&mut change, account, Some(keep)).await?;
+            if ended == 0 {
+                return Ok(0);
+            }
             note(&mut change, event).await?;
             change.commit().await?;
             Ok(ended)
