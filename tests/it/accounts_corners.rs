@@ -57,6 +57,37 @@ async fn the_reset_that_is_named_is_meant() {
     assert!(bob.is_signed_in().await && !ann.is_signed_in().await);
 }
 
+/// A43, REC-03: a reset that fails half way has done nothing: the next one still takes from a stranger, who claimed the number
+/// first, what they enrolled.
+#[tokio::test]
+async fn a_reset_is_done_whole_or_not_at_all() {
+    let app = TestApp::with("[service.default]\nresend_waits = []\n[accounts]\nsecond_factor = \"when_enrolled\"").await;
+    let (mallory, ann) = (Person::browser(&app, 1), Person::browser(&app, 1));
+    mallory.register().await;
+    mallory.login().await.expect(200);
+    mallory.enrol(&app).await;
+    let owned = || app.count("identifier WHERE proven_at IS NOT NULL");
+    let reset = async || {
+        let before = ann.codes(&ann.phone).await.len();
+        ann.post("/auth/password/forgot", json!({ "identifier": ann.phone })).await.expect(200);
+        let code = ann.code_after(&ann.phone, before).await;
+        eventually("the reset knows its code", async || (!app.dump("flow").contains("null")).then_some(())).await;
+        json!({ "code": code, "password": "another way to Tipperary" })
+    };
+    let body = reset().await;
+    app.meddle("ALTER TABLE factor RENAME TO gone").await;
+    let failed = ann.post("/auth/password/reset", body).await;
+    assert!(matches!(failed.status, 500 | 503), "{} {}", failed.status, failed.body);
+    app.meddle("ALTER TABLE gone RENAME TO factor").await;
+    assert_eq!((owned(), app.count("factor")), (0, 1));
+    assert!(mallory.is_signed_in().await, "nothing was changed");
+
+    let body = reset().await;
+    ann.post("/auth/password/reset", body).await.expect(200);
+    assert_eq!((owned(), app.count("factor")), (1, 0));
+    assert!(!mallory.is_signed_in().await);
+}
+
 /// The page names the field that is taken, and not the other one.
 #[tokio::test]
 async fn the_field_that_is_taken_is_named() {

@@ -89,12 +89,6 @@ impl AccountTables {
         Ok(proving)
     }
 
-    /// Takes every factor from an account: they were enrolled before anything of it was proven.
-    pub async fn forget_factors(&self, account: AccountId) -> Result<(), DataError> {
-        let query = statement("DELETE FROM factor WHERE account_id = ?").bind(account.to_string());
-        query.execute(&self.database).await.map(drop)
-    }
-
     /// Takes one from an account, unless it is the last that is proven. True when it did.
     pub async fn remove_identifier(&self, account: AccountId, identifier: Uuid, event: &NewEvent) -> Result<bool, DataError> {
         self.database.retrying(|| self.remove_identifier_once(account, identifier, event)).await
