@@ -12,7 +12,7 @@ use crate::account::sessions::Current;
 use crate::account::sign_in::NotSent;
 use crate::account::{AccountError, Accounts, network};
 use crate::clock::Timestamp;
-use crate::db::accounts::{Flow, Proving};
+use crate::db::accounts::{Flow, Proving, Securing};
 use crate::verification::limit::Limited;
 use crate::verification::policy::LIFE_MAX;
 use crate::verification::request::InvalidField;
@@ -157,9 +157,9 @@ impl Accounts {
         self.tables.end_flow(&flow.token_hash).await?;
         let destination = self.stored_destination(&identifier.value)?;
         let event = self.event("identifier.proven", Some(current.account.id), visitor, destination.masked());
-        match self.tables.prove(current.account.id, id, self.now(), &event).await? {
+        let securing = Securing { keep: current.session.id, event: &event };
+        match self.tables.prove(current.account.id, id, self.now(), securing).await? {
             Proving::Owned => {
-                self.end_other_sessions(visitor, current).await?;
                 self.tell(&current.account, Notice::IdentifierAdded(destination), None).await?;
                 Ok(IdentifierProved::Done)
             }
@@ -177,11 +177,9 @@ impl Accounts {
         let Some(identifier) = found else { return Ok(IdentifierRemoved::NotFound) };
         let destination = self.stored_destination(&identifier.value)?;
         let event = self.event("identifier.removed", Some(current.account.id), visitor, destination.masked());
-        if !self.tables.remove_identifier(current.account.id, id, &event).await? {
+        let securing = Securing { keep: current.session.id, event: &event };
+        if !self.tables.remove_identifier(current.account.id, id, securing).await? {
             return Ok(IdentifierRemoved::LastOne);
-        }
-        if identifier.proven_at.is_some() {
-            self.end_other_sessions(visitor, current).await?;
         }
         let also = identifier.proven_at.map(|_| destination.clone());
         self.tell(&current.account, Notice::IdentifierRemoved(destination), also).await?;

@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 
-use super::event::{NewEvent, note};
+use super::account::{Securing, secure};
+use super::event::note;
 use super::{AccountTables, lock_account, uuid};
 use crate::account::model::{AccountId, Identifier, IdentifierKind};
 use crate::clock::Timestamp;
@@ -74,41 +75,44 @@ impl AccountTables {
     }
 
     /// A code sent there came back: the account owns it, and what others claimed of it without proof is dropped (A43).
-    pub async fn prove(&self, account: AccountId, identifier: Uuid, now: Timestamp, event: &NewEvent) -> Result<Proving, DataError> {
-        self.database.retrying(|| self.prove_once(account, identifier, now, event)).await
+    pub async fn prove(&self, account: AccountId, id: Uuid, now: Timestamp, securing: Securing<'_>) -> Result<Proving, DataError> {
+        self.database.retrying(|| self.prove_once(account, id, now, securing)).await
     }
 
-    async fn prove_once(&self, account: AccountId, identifier: Uuid, now: Timestamp, event: &NewEvent) -> Result<Proving, DataError> {
+    async fn prove_once(&self, account: AccountId, id: Uuid, now: Timestamp, securing: Securing<'_>) -> Result<Proving, DataError> {
         let mut change = self.change().await?;
-        let proving = prove(&mut change, account, identifier, now).await?;
+        let proving = prove(&mut change, account, id, now).await?;
         if proving != Proving::Owned {
             return Ok(proving);
         }
-        note(&mut change, event).await?;
+        lock_account(&mut change, account).await?;
+        secure(&mut change, account, securing).await?;
         change.commit().await?;
         Ok(proving)
     }
 
     /// Takes one from an account, unless it is the last that is proven. True when it did.
-    pub async fn remove_identifier(&self, account: AccountId, identifier: Uuid, event: &NewEvent) -> Result<bool, DataError> {
-        self.database.retrying(|| self.remove_identifier_once(account, identifier, event)).await
+    pub async fn remove_identifier(&self, account: AccountId, id: Uuid, securing: Securing<'_>) -> Result<bool, DataError> {
+        self.database.retrying(|| self.remove_identifier_once(account, id, securing)).await
     }
 
-    async fn remove_identifier_once(&self, account: AccountId, identifier: Uuid, event: &NewEvent) -> Result<bool, DataError> {
+    async fn remove_identifier_once(&self, account: AccountId, id: Uuid, securing: Securing<'_>) -> Result<bool, DataError> {
         let mut change = self.change().await?;
         // Of two that are removed at once, the second sees that it is the last.
         lock_account(&mut change, account).await?;
-        let others = "SELECT COUNT(*) FROM identifier WHERE account_id = ? AND proven_at IS NOT NULL AND id <> ?";
-        let others = statement(others).bind(account.to_string()).bind(identifier.to_string());
-        let (others,): (i64,) = others.fetch_one(&mut change).await?;
-        let delete = statement("DELETE FROM identifier WHERE id = ? AND account_id = ? AND (proven_at IS NULL OR ? > 0)");
-        let delete = delete.bind(identifier.to_string()).bind(account.to_string()).bind(others);
-        let removed = delete.execute(&mut change).await? == 1;
-        if removed {
-            note(&mut change, event).await?;
+        let all = format!("{COLUMNS} WHERE account_id = ? FOR UPDATE");
+        let all: Vec<Row> = statement(AssertSqlSafe(all)).bind(account.to_string()).fetch_all(&mut change).await?;
+        let (named, others): (Vec<_>, Vec<_>) = all.into_iter().map(identifier).partition(|one| one.id == id);
+        let is_proven = |one: &Identifier| one.proven_at.is_some();
+        let Some(named) = named.first().filter(|named| !is_proven(named) || others.iter().any(is_proven)) else { return Ok(false) };
+        statement("DELETE FROM identifier WHERE id = ?").bind(id.to_string()).execute(&mut change).await?;
+        if is_proven(named) {
+            secure(&mut change, account, securing).await?;
+        } else {
+            note(&mut change, securing.event).await?;
         }
         change.commit().await?;
-        Ok(removed)
+        Ok(true)
     }
 }
 

@@ -12,7 +12,7 @@ mod operator;
 mod session;
 
 pub(in crate::db) use account::make;
-pub use account::{NewAccount, NewPassword, Registering};
+pub use account::{NewAccount, NewPassword, Registering, Securing};
 pub use current::{Found, SessionKey};
 pub use event::NewEvent;
 pub(in crate::db) use event::note;
@@ -106,6 +106,10 @@ mod tests {
         NewEvent { id: id(number), account: None, at: NOW, kind: "account.test", address: String::new(), detail: String::new() }
     }
 
+    fn securing(event: &NewEvent) -> Securing<'_> {
+        Securing { keep: id(0), event }
+    }
+
     fn person(number: u128, values: &[&str]) -> NewAccount {
         let identifiers = (1..).zip(values).map(|(place, value)| (id(number * 10 + place), IdentifierKind::Email, (*value).to_owned()));
         let (full_name, locale) = (String::new(), "en".to_owned());
@@ -135,12 +139,12 @@ mod tests {
             let person = person(number, &[&values[0], &values[1]]);
             tables.register(&person, Timestamp(0), NOW, &event(number * 100)).await.expect("registered");
             for (place, (identifier, ..)) in (1..).zip(&person.identifiers) {
-                let proving = tables.prove(id(number), *identifier, NOW, &event(number * 100 + place)).await;
+                let proving = tables.prove(id(number), *identifier, NOW, securing(&event(number * 100 + place))).await;
                 assert_eq!(proving.expect("proven"), Proving::Owned);
             }
             let remove = async |place: usize| {
                 let event = event(number * 100 + 50 + place as u128);
-                tables.remove_identifier(id(number), person.identifiers[place].0, &event).await.expect("answered")
+                tables.remove_identifier(id(number), person.identifiers[place].0, securing(&event)).await.expect("answered")
             };
             let (one, other) = tokio::join!(remove(0), remove(1));
             assert!(one != other, "{one} {other}");
@@ -157,7 +161,10 @@ mod tests {
             let made = tables.register(&person(number, &["a@example.com"]), NOW, NOW, &event(number)).await;
             assert_eq!(made.expect("registered"), Registering::Made);
         }
-        let prove = async |number: u128| tables.prove(id(number), id(number * 10 + 1), NOW, &event(number + 100)).await.expect("answered");
+        let prove = async |number: u128| {
+            let event = event(number + 100);
+            tables.prove(id(number), id(number * 10 + 1), NOW, securing(&event)).await.expect("answered")
+        };
         let proven = futures_util::future::join_all((1..=10).map(prove)).await;
         assert_eq!(proven.iter().filter(|proving| **proving == Proving::Owned).count(), 1, "{proven:?}");
         let (left,): (i64,) = statement("SELECT COUNT(*) FROM identifier").fetch_one(tables.database()).await.expect("a count");
