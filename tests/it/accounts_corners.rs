@@ -173,6 +173,33 @@ async fn a_double_click_signs_in_once() {
     }
 }
 
+/// ATT-04: messages of a first step are no codes of the second: whoever asked for the code again and again still shows their app's.
+#[tokio::test]
+async fn messages_of_the_first_step_use_up_nothing_of_the_second() {
+    const SETTINGS: &str = "[accounts]\npasswordless = true\n[service.default]\nresend_waits = []\n\
+                            limits.destination = [\"100/1h\"]\nlimits.ip_sends = \"100/1h\"";
+    let app = TestApp::with(SETTINGS).await;
+    let ann = Person::browser(&app, 1).arrive().await;
+    let secret = ann.enrol(&app).await["secret"].clone();
+    app.advance(60);
+    let (other, before) = (ann.elsewhere(), ann.codes(&ann.phone).await.len());
+    // Each message raises the revision twice, by being asked for and by what happens behind the answer.
+    let behind = async |revision: u32| {
+        let revision = format!("Some({revision})");
+        eventually("it happened", async || (app.dump("flow").split('|').nth(6) == Some(&*revision)).then_some(())).await;
+    };
+    other.post("/auth/code", json!({ "identifier": ann.phone })).await.expect(200);
+    behind(1).await;
+    for again in 1..=5 {
+        other.post("/auth/resend-otp", json!({})).await.expect(200);
+        behind(2 * again + 1).await;
+    }
+    let code = other.code_after(&ann.phone, before).await;
+    let step = other.post("/auth/verify-otp", json!({ "code": code })).await.expect(200);
+    assert_eq!(step["method"], "totp", "{step}");
+    assert!(other.post("/auth/verify-otp", json!({ "code": totp_now(&app, &secret) })).await.expect(200)["token"].is_string());
+}
+
 /// Notices speak for the service that the people belong to.
 #[tokio::test]
 async fn notices_carry_the_brand_of_the_peoples_service() {
