@@ -88,6 +88,36 @@ async fn a_reset_is_done_whole_or_not_at_all() {
     assert!(!mallory.is_signed_in().await);
 }
 
+/// REC-03, MFA-04: an app that was enrolled after a reset settles what the reset left in doubt, by a confirmation as by a sign-in; the
+/// password, which the reset set, does not.
+#[tokio::test]
+async fn a_confirmation_by_something_else_settles_a_reset() {
+    const NEXT: &str = "another way to Tipperary";
+    let app = TestApp::with("[service.default]\nresend_waits = []").await;
+    let ann = Person::browser(&app, 1).arrive().await;
+    let before = ann.codes(&ann.phone).await.len();
+    ann.post("/auth/password/forgot", json!({ "identifier": ann.phone })).await.expect(200);
+    let code = ann.code_after(&ann.phone, before).await;
+    eventually("the reset knows its code", async || (!app.dump("flow").contains("null")).then_some(())).await;
+    ann.post("/auth/password/reset", json!({ "code": code, "password": NEXT })).await.expect(200);
+    let before = ann.codes(&ann.phone).await.len();
+    ann.post("/auth/login", json!({ "phone": ann.phone, "password": NEXT })).await.expect(200);
+    let code = ann.code_after(&ann.phone, before).await;
+    ann.post("/auth/verify-otp", json!({ "code": code })).await.expect(200);
+    let stands = async || {
+        let me = ann.get("/auth/me").await.expect(200);
+        (me["is_fresh"].clone(), me["session"]["assurance"].clone())
+    };
+    assert_eq!(stands().await, (json!(true), json!("aal1")));
+    let secret = ann.enrol(&app).await["secret"].clone();
+    ann.post("/auth/confirm", json!({ "password": NEXT })).await.expect(200);
+    assert_eq!(stands().await, (json!(false), json!("aal1")), "that is one factor still");
+    app.advance(30);
+    ann.post("/auth/confirm", json!({ "method": "totp" })).await.expect(200);
+    ann.post("/auth/confirm", json!({ "code": totp_now(&app, &secret) })).await.expect(200);
+    assert_eq!(stands().await, (json!(true), json!("aal2")));
+}
+
 /// The page names the field that is taken, and not the other one.
 #[tokio::test]
 async fn the_field_that_is_taken_is_named() {

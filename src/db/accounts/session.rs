@@ -142,14 +142,31 @@ impl AccountTables {
         query.execute(&self.database).await.map(drop)
     }
 
-    /// Somebody proved again who they are: another token (SES-02), unless it `keeps_token`, and how sure we are now.
-    pub async fn confirm_session(&self, new: &NewSession, keeps_token: bool, event: &NewEvent) -> Result<bool, DataError> {
-        self.database.retrying(|| self.confirm_session_once(new, keeps_token, event)).await
+    /// Somebody proved again who they are: another token (SES-02), unless it `keeps_token`, and how sure we are now. `settles_reset`:
+    /// as at the end of a sign-in.
+    pub async fn confirm_session(
+        &self,
+        new: &NewSession,
+        keeps_token: bool,
+        settles_reset: bool,
+        event: &NewEvent,
+    ) -> Result<bool, DataError> {
+        self.database.retrying(|| self.confirm_session_once(new, keeps_token, settles_reset, event)).await
     }
 
-    async fn confirm_session_once(&self, new: &NewSession, keeps_token: bool, event: &NewEvent) -> Result<bool, DataError> {
+    async fn confirm_session_once(
+        &self,
+        new: &NewSession,
+        keeps_token: bool,
+        settles_reset: bool,
+        event: &NewEvent,
+    ) -> Result<bool, DataError> {
         let mut change = self.change().await?;
         let session = &new.session;
+        if settles_reset {
+            let settle = statement("UPDATE account SET password_reset_by = NULL WHERE id = ?").bind(session.account.to_string());
+            settle.execute(&mut change).await?;
+        }
         let sql = "UPDATE session SET token_hash = COALESCE(?, token_hash), assurance = ?, methods = ?, authenticated_at = ?, expires_at = ?, idle = ?, seen_at = ? \
                    WHERE id = ?";
         let token_hash = (!keeps_token).then_some(&*new.token_hash);
