@@ -92,9 +92,6 @@ impl Accounts {
             Ok(_) => return Ok(Claimed::Invalid(InvalidField::new("identifier", "cannot be sent codes here"))),
             Err(invalid) => return Ok(Claimed::Invalid(invalid)),
         };
-        if self.identifiers(current).await?.len() >= IDENTIFIERS_MAX {
-            return Ok(Claimed::Invalid(InvalidField::new("identifier", "is one too many: remove another one first")));
-        }
         let now = self.now();
         let claim = Identifier {
             id: self.new_id(now),
@@ -105,7 +102,9 @@ impl Accounts {
             claimed_at: now,
             proven_at: None,
         };
-        let identifier = self.tables.add_identifier(&claim).await?;
+        let Some(identifier) = self.tables.add_identifier(&claim, IDENTIFIERS_MAX).await? else {
+            return Ok(Claimed::Invalid(InvalidField::new("identifier", "is one too many: remove another one first")));
+        };
         if identifier.proven_at.is_some() {
             return Ok(Claimed::Owned(Box::new(identifier)));
         }

@@ -55,23 +55,28 @@ impl AccountTables {
         Ok(rows.into_iter().map(identifier).collect())
     }
 
-    /// Claims one more. The one that is there when the account has it already.
-    pub async fn add_identifier(&self, new: &Identifier) -> Result<Identifier, DataError> {
-        self.database.retrying(|| self.add_identifier_once(new)).await
+    /// Claims one more, of `most`; the one that is there when the account has it already. None: it would be one too many.
+    pub async fn add_identifier(&self, new: &Identifier, most: usize) -> Result<Option<Identifier>, DataError> {
+        self.database.retrying(|| self.add_identifier_once(new, most)).await
     }
 
-    async fn add_identifier_once(&self, new: &Identifier) -> Result<Identifier, DataError> {
+    async fn add_identifier_once(&self, new: &Identifier, most: usize) -> Result<Option<Identifier>, DataError> {
         let mut change = self.change().await?;
         change.lock(&[&new.value]).await?;
-        let sql = format!("{COLUMNS} WHERE account_id = ? AND value = ?");
-        let query = statement(AssertSqlSafe(sql)).bind(new.account.to_string()).bind(&new.value);
-        let found: Option<Row> = query.fetch_optional(&mut change).await?;
-        if let Some(found) = found {
-            return Ok(identifier(found));
+        // Of two that are claimed at once, the second counts the first.
+        lock_account(&mut change, new.account).await?;
+        let all = format!("{COLUMNS} WHERE account_id = ?");
+        let all: Vec<Row> = statement(AssertSqlSafe(all)).bind(new.account.to_string()).fetch_all(&mut change).await?;
+        let count = all.len();
+        if let Some(found) = all.into_iter().map(identifier).find(|found| found.value == new.value) {
+            return Ok(Some(found));
+        }
+        if count >= most {
+            return Ok(None);
         }
         claim(&mut change, new).await?;
         change.commit().await?;
-        Ok(new.clone())
+        Ok(Some(new.clone()))
     }
 
     /// A code sent there came back: the account owns it, and what others claimed of it without proof is dropped (A43).

@@ -92,7 +92,7 @@ fn uuid(text: &str) -> Uuid {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::model::IdentifierKind;
+    use crate::account::model::{Identifier, IdentifierKind};
     use crate::db::database::AssertSqlSafe;
     use crate::db::database::testing::OwnDatabase;
 
@@ -127,6 +127,25 @@ mod tests {
         };
         let made = futures_util::future::join_all((1..=20).map(register)).await;
         assert_eq!(made.iter().filter(|made| **made == Registering::Made).count(), 1, "{made:?}");
+    }
+
+    /// Of many that are claimed at once there are as many as may be; and what is there is found, however many there are.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn no_account_claims_more_than_it_may() {
+        let own = OwnDatabase::new().await;
+        let tables = AccountTables::new(Database::own(&own).await);
+        tables.register(&person(1, &["a@example.com"]), Timestamp(0), NOW, &event(1)).await.expect("registered");
+        let claim = async |number: u128, value: String| {
+            let (account, kind) = (id(1), IdentifierKind::Email);
+            let new = Identifier { id: id(number), account, kind, value, is_registered: false, claimed_at: NOW, proven_at: None };
+            tables.add_identifier(&new, 5).await.expect("answered")
+        };
+        let claims = (100..110_u128).map(|number| claim(number, format!("a{number}@example.com")));
+        let claimed: Vec<_> = futures_util::future::join_all(claims).await.into_iter().flatten().collect();
+        assert_eq!(claimed.len(), 4);
+        let again = claim(200, claimed[3].value.clone()).await.expect("it is there");
+        assert_eq!(again.id, claimed[3].id);
+        assert!(claim(201, "b@example.com".to_owned()).await.is_none());
     }
 
     /// Of two proven addresses that are removed at once one stays.
