@@ -70,7 +70,7 @@ pub enum IdentifierRemoved {
     Done,
     /// Confirm first who you are.
     NotFresh,
-    /// It is the last one that is proven.
+    /// It is the last one that is proven, or that the account is found by.
     LastOne,
     /// The account has none such.
     NotFound,

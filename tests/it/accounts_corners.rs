@@ -118,6 +118,27 @@ async fn a_confirmation_by_something_else_settles_a_reset() {
     assert_eq!(stands().await, (json!(true), json!("aal2")));
 }
 
+/// Where a sign-in proves nothing, too, nobody takes the last way to be found from their account.
+#[tokio::test]
+async fn the_last_way_to_be_found_stays() {
+    let app = TestApp::with("[accounts]\nsecond_factor = \"when_enrolled\"").await;
+    let ann = Person::browser(&app, 1);
+    ann.register().await;
+    ann.login().await.expect(200);
+    let added = ann.post("/auth/identifiers", json!({ "identifier": "ann@elsewhere.example" })).await.expect(201);
+    let all = ann.get("/auth/identifiers").await.expect(200);
+    let remove = async |value: &str| {
+        let one = all["data"].as_array().expect("a list").iter().find(|one| one["value"] == value).expect("hers");
+        ann.act("DELETE", &format!("/auth/identifiers/{}", one["id"].as_str().expect("an id"))).await
+    };
+    assert_eq!(remove(&ann.phone).await.status, 204);
+    // Nobody is found by what was added, and never proven.
+    remove(&ann.email).await.problem(409, "last_identifier");
+    assert_eq!(remove(added["value"].as_str().expect("a value")).await.status, 204);
+    remove(&ann.email).await.problem(409, "last_identifier");
+    ann.login().await.expect(200);
+}
+
 /// The page names the field that is taken, and not the other one.
 #[tokio::test]
 async fn the_field_that_is_taken_is_named() {

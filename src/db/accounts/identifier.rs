@@ -46,6 +46,18 @@ pub(super) async fn claim(change: &mut Change, new: &Identifier) -> Result<(), D
     query.bind(new.claimed_at).bind(new.proven_at).bind(owned).execute(change).await.map(drop)
 }
 
+/// Whether an account that has these others can do without this one: somebody who owns something goes on owning something, and
+/// whoever signs in by what was registered can go on doing so.
+fn is_to_spare(named: &Identifier, others: &[Identifier]) -> bool {
+    let is_proven = |one: &Identifier| one.proven_at.is_some();
+    match (is_proven(named), named.is_registered) {
+        (true, _) => others.iter().any(is_proven),
+        (false, true) => others.iter().any(|one| is_proven(one) || one.is_registered),
+        // Nobody is found by a claim that came later, before it is proven.
+        (false, false) => true,
+    }
+}
+
 impl AccountTables {
     /// What an account names as its own, the oldest first.
     pub async fn identifiers(&self, account: AccountId) -> Result<Vec<Identifier>, DataError> {
@@ -96,7 +108,7 @@ impl AccountTables {
         Ok(proving)
     }
 
-    /// Takes one from an account, unless it is the last that is proven. True when it did.
+    /// Takes one from an account, unless it is the last that is proven, or the last that the account is found by. True when it did.
     pub async fn remove_identifier(&self, account: AccountId, id: Uuid, securing: Securing<'_>) -> Result<bool, DataError> {
         self.database.retrying(|| self.remove_identifier_once(account, id, securing)).await
     }
@@ -108,10 +120,9 @@ impl AccountTables {
         let all = format!("{COLUMNS} WHERE account_id = ? FOR UPDATE");
         let all: Vec<Row> = statement(AssertSqlSafe(all)).bind(account.to_string()).fetch_all(&mut change).await?;
         let (named, others): (Vec<_>, Vec<_>) = all.into_iter().map(identifier).partition(|one| one.id == id);
-        let is_proven = |one: &Identifier| one.proven_at.is_some();
-        let Some(named) = named.first().filter(|named| !is_proven(named) || others.iter().any(is_proven)) else { return Ok(false) };
+        let Some(named) = named.first().filter(|named| is_to_spare(named, &others)) else { return Ok(false) };
         statement("DELETE FROM identifier WHERE id = ?").bind(id.to_string()).execute(&mut change).await?;
-        if is_proven(named) {
+        if named.proven_at.is_some() {
             secure(&mut change, account, securing).await?;
         } else {
             note(&mut change, securing.event).await?;
