@@ -27,9 +27,9 @@ impl Accounts {
     /// By the password.
     pub async fn confirm_by_password(&self, visitor: &Visitor, current: &Current, password: &str) -> Result<Confirmed, AccountError> {
         let Ok(password) = Password::parse(password) else { return Ok(Confirmed::Wrong) };
-        let key = LimitName::SignInFailures.key(&[b"confirmation", current.account.id.as_bytes()]);
-        let take = Take { key, name: LimitName::SignInFailures, rule: Rule::Rate(self.settings.sign_in_failures) };
-        if let Err(limited) = self.engine.store.take(vec![take], self.now()).await? {
+        let takes = self.confirmation_limits(current);
+        let keys: Vec<_> = takes.iter().map(|take| take.key).collect();
+        if let Err(limited) = self.engine.store.take(takes, self.now()).await? {
             return Ok(Confirmed::Limited(limited));
         }
         if matches!(self.hasher.verify(password, current.account.password.clone()).await?, Verified::No) {
@@ -37,10 +37,22 @@ impl Accounts {
             self.tables.note(&event).await?;
             return Ok(Confirmed::Wrong);
         }
-        self.engine.store.clear(vec![key]).await?;
+        self.engine.store.clear(keys).await?;
         let (session, keeps_token) = (current.session.id, !current.by_its_token);
         let confirmed = self.confirmed(visitor, &current.account, session, &["pwd".to_owned()], None, keeps_token).await?;
         Ok(confirmed.map_or(Confirmed::Ended, |signed_in| Confirmed::Done(Box::new(signed_in))))
+    }
+
+    /// As a sign-in from a browser that nobody knows: whoever holds a stolen session guesses no longer at its password than strangers do
+    /// (PWD-03). In buckets of their own, so that neither closes the other one's door.
+    fn confirmation_limits(&self, current: &Current) -> Vec<Take> {
+        let quotas =
+            [(LimitName::SignInFailures, self.settings.sign_in_failures), (LimitName::AccountFailures, self.settings.account_failures)];
+        let take = |(name, quota): (LimitName, _)| {
+            let key = name.key(&[b"confirmation", current.account.id.as_bytes()]);
+            Take { key, name, rule: Rule::Rate(quota) }
+        };
+        quotas.into_iter().map(take).collect()
     }
 
     /// Before a password or recovery codes are hashed for somebody who is signed in: that is as much work as a few sign-ins, for

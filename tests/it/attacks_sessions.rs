@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::actors::{eventually, number, wrong};
 use crate::app::TestApp;
 use crate::binary::Binary;
-use crate::people::{Person, from_base32, totp_now};
+use crate::people::{PASSWORD, Person, from_base32, totp_now};
 use crate::upstream::{Reply, Upstream};
 use crate::wire::{Answer, Wire};
 
@@ -33,7 +33,7 @@ async fn sessions_end_by_the_clock() {
         app.advance(30 * 60);
         assert!(ann.is_signed_in().await);
     }
-    ann.post("/auth/confirm", json!({ "password": crate::people::PASSWORD })).await.expect(200);
+    ann.post("/auth/confirm", json!({ "password": PASSWORD })).await.expect(200);
     app.advance(59 * 60);
     assert!(ann.is_signed_in().await, "23 hours and 59 minutes");
     app.advance(2 * 60);
@@ -88,6 +88,26 @@ async fn a_change_that_fails_has_changed_nothing() {
     fails("DELETE", &path, None).await;
     assert_eq!(enrolled(), 1);
     assert_eq!((ann.act("DELETE", &path).await.status, enrolled()), (204, 0));
+}
+
+/// PWD-03: whoever holds a stolen session guesses at its password no longer than a stranger does, however slowly; a right one forgives
+/// the wrong ones before it.
+#[tokio::test]
+async fn a_confirmation_is_guessed_as_seldom_as_a_sign_in() {
+    let app = TestApp::with("[accounts.limits]\naccount_failures = \"3/24h\"").await;
+    let ann = Person::browser(&app, 1).arrive().await;
+    let guess = async |password: &str| {
+        app.advance(300);
+        ann.post("/auth/confirm", json!({ "password": password })).await
+    };
+    for _ in 0..2 {
+        guess("not the password").await.problem(422, "wrong_proof");
+    }
+    guess(PASSWORD).await.expect(200);
+    for _ in 0..3 {
+        guess("not the password").await.problem(422, "wrong_proof");
+    }
+    assert_eq!(guess(PASSWORD).await.problem(429, "limited")["limit"], "account_failures");
 }
 
 /// TOK-02, A48: a key that comes with the token, or is named by it, is never asked for and never believed.
