@@ -27,9 +27,9 @@ impl Accounts {
     /// By the password.
     pub async fn confirm_by_password(&self, visitor: &Visitor, current: &Current, password: &str) -> Result<Confirmed, AccountError> {
         let Ok(password) = Password::parse(password) else { return Ok(Confirmed::Wrong) };
-        let key = LimitName::SignInFailures.key(&[b"confirmation", current.account.id.as_bytes()]);
-        let take = Take { key, name: LimitName::SignInFailures, rule: Rule::Rate(self.settings.sign_in_failures) };
-        if let Err(limited) = self.engine.store.take(vec![take], self.now()).await? {
+        let takes = self.confirmation_limits(current);
+        let keys: Vec<_> = takes.iter().map(|take| take.key).collect();
+        if let Err(limited) = self.engine.store.take(takes, self.now()).await? {
             return Ok(Confirmed::Limited(limited));
         }
         if matches!(self.hasher.verify(password, current.account.password.clone()).await?, Verified::No) {
@@ -37,9 +37,22 @@ impl Accounts {
             self.tables.note(&event).await?;
             return Ok(Confirmed::Wrong);
         }
-        self.engine.store.clear(vec![key]).await?;
-        let confirmed = self.confirmed(visitor, &current.account, current.session.id, &["pwd".to_owned()], !current.by_its_token).await?;
+        self.engine.store.clear(keys).await?;
+        let (session, keeps_token) = (current.session.id, !current.by_its_token);
+        let confirmed = self.confirmed(visitor, &current.account, session, &["pwd".to_owned()], None, keeps_token).await?;
         Ok(confirmed.map_or(Confirmed::Ended, |signed_in| Confirmed::Done(Box::new(signed_in))))
+    }
+
+    /// As a sign-in from a browser that nobody knows: whoever holds a stolen session guesses no longer at its password than strangers do
+    /// (PWD-03). In buckets of their own, so that neither closes the other one's door.
+    fn confirmation_limits(&self, current: &Current) -> Vec<Take> {
+        let quotas =
+            [(LimitName::SignInFailures, self.settings.sign_in_failures), (LimitName::AccountFailures, self.settings.account_failures)];
+        let take = |(name, quota): (LimitName, _)| {
+            let key = name.key(&[b"confirmation", current.account.id.as_bytes()]);
+            Take { key, name, rule: Rule::Rate(quota) }
+        };
+        quotas.into_iter().map(take).collect()
     }
 
     /// Before a password or recovery codes are hashed for somebody who is signed in: that is as much work as a few sign-ins, for
@@ -62,15 +75,17 @@ impl Accounts {
         if !self.tables.end_flow(&flow.token_hash).await? {
             return Ok(None);
         }
-        self.confirmed(visitor, account, session, &state.proven, state.keeps_token).await
+        self.confirmed(visitor, account, session, &state.proven, state.second, state.keeps_token).await
     }
 
+    /// `place`: where the code went that was shown, if it was one that was sent.
     async fn confirmed(
         &self,
         visitor: &Visitor,
         account: &Account,
         session: uuid::Uuid,
         proven: &[String],
+        place: Option<uuid::Uuid>,
         keeps_token: bool,
     ) -> Result<Option<SignedIn>, AccountError> {
         let now = self.now();
@@ -83,8 +98,9 @@ impl Accounts {
         session.methods.retain(|method| is_recent && method != "mfa" && !proven.contains(method));
         session.methods.extend(proven.iter().cloned());
         // It never gets less sure by being confirmed, and no more than what was shown makes it.
-        session.assurance =
-            session.assurance.max(if account.password_reset_by.is_some() { Assurance::Aal1 } else { assurance(&session.methods) });
+        let level = level(account, &session.methods, proven, place);
+        let settles_reset = account.password_reset_by.is_some() && level == Assurance::Aal2;
+        session.assurance = session.assurance.max(level);
         if session.assurance == Assurance::Aal2 {
             session.methods.push("mfa".to_owned());
         }
@@ -96,6 +112,18 @@ impl Accounts {
         let token = SecretToken::random(self.entropy.as_ref());
         let new = NewSession { session: session.clone(), token_hash: token.hash(SESSION) };
         let event = self.event("session.confirmed", Some(account.id), visitor, proven.join(" "));
-        Ok(self.tables.confirm_session(&new, keeps_token, &event).await?.then(|| SignedIn { token, session, account: account.clone() }))
+        let is_confirmed = self.tables.confirm_session(&new, keeps_token, settles_reset, &event).await?;
+        Ok(is_confirmed.then(|| SignedIn { token, session, account: account.clone() }))
     }
+}
+
+/// How sure a session with these methods is, of which `proven` were shown now. While a reset is in doubt only those count beside the
+/// password, and not the place whose code set it: what was shown before may have been that place (REC-03).
+fn level(account: &Account, methods: &[String], proven: &[String], place: Option<uuid::Uuid>) -> Assurance {
+    let Some(doubtful) = account.password_reset_by else { return assurance(methods) };
+    if place == Some(doubtful) {
+        return Assurance::Aal1;
+    }
+    let counted: Vec<_> = methods.iter().filter(|method| *method == "pwd" || proven.contains(method)).cloned().collect();
+    assurance(&counted)
 }

@@ -11,7 +11,7 @@ use crate::account::password::{Password, Verified};
 use crate::account::second_factor::Judged;
 use crate::account::sessions::{Current, reference};
 use crate::account::{AccountError, Accounts, seal};
-use crate::db::accounts::{FactorRow, NewFactor};
+use crate::db::accounts::{FactorRow, NewFactor, Securing};
 use crate::secret::Code;
 use crate::verification::limit::Limited;
 
@@ -50,10 +50,9 @@ pub enum Enrolled<T> {
 }
 
 /// Whose code it is, as far as one authenticator app can tell.
-#[derive(PartialEq, Eq)]
 enum CodeOf {
-    /// This one's, and not used before.
-    This,
+    /// This one's, of a step that is newer than any before.
+    This(i64),
     /// Not this one's. It was counted.
     Other,
     /// It was not looked at.
@@ -131,13 +130,12 @@ impl Accounts {
             return Ok(Enrolled::NotFresh);
         }
         let Some(factor) = self.waiting(current).await?.into_iter().find(|factor| factor.id == id) else { return Ok(Enrolled::Wrong) };
-        if self.judge_code_of(&factor, code, &[]).await? != CodeOf::This {
+        let CodeOf::This(step) = self.judge_code_of(&factor, code).await? else { return Ok(Enrolled::Wrong) };
+        let event = self.event("factor.added", Some(current.account.id), visitor, Method::Totp.as_str());
+        let securing = Securing { keep: current.session.id, event: &event };
+        if !self.tables.confirm_factor(&factor, step, &shortened(name), self.now(), securing).await? {
             return Ok(Enrolled::Wrong);
         }
-        self.tables.name_factor(id, &shortened(name)).await?;
-        let event = self.event("factor.added", Some(current.account.id), visitor, Method::Totp.as_str());
-        self.tables.note(&event).await?;
-        self.end_other_sessions(visitor, current).await?;
         self.tell(&current.account, Notice::FactorAdded(Method::Totp, None), None).await?;
         Ok(Enrolled::Done(()))
     }
@@ -179,10 +177,10 @@ impl Accounts {
         let found = self.tables.factors(current.account.id).await?.into_iter().find(|factor| factor.id == id);
         let Some(factor) = found else { return Ok(Enrolled::Wrong) };
         let event = self.event("factor.removed", Some(current.account.id), visitor, factor.method.as_str());
-        if !self.tables.remove_factor(current.account.id, id, &event).await? {
+        let securing = Securing { keep: current.session.id, event: &event };
+        if !self.tables.remove_factor(current.account.id, id, securing).await? {
             return Ok(Enrolled::Wrong);
         }
-        self.end_other_sessions(visitor, current).await?;
         self.tell(&current.account, Notice::FactorRemoved(factor.method, None), None).await?;
         Ok(Enrolled::Done(()))
     }
@@ -193,18 +191,23 @@ impl Accounts {
             if factor.method != Method::Totp || factor.confirmed_at.is_none() {
                 continue;
             }
-            match self.judge_code_of(&factor, code, &counted).await? {
-                CodeOf::This => return Ok(right(Method::Totp)),
-                CodeOf::Other => counted.push(factor.id),
-                CodeOf::NotCounted => {}
+            let judged = self.judge_code_of(&factor, code).await?;
+            // What was counted of the same code for the apps before this one is given back.
+            if let CodeOf::This(step) = judged
+                && self.tables.accept_factor(factor.id, step, &counted).await?
+            {
+                return Ok(right(Method::Totp));
+            }
+            if !matches!(judged, CodeOf::NotCounted) {
+                counted.push(factor.id);
             }
         }
         Ok(Judged::Wrong)
     }
 
-    /// Whether it is a code of this authenticator app that was not used before. Counted first (ATT-04); what was `counted` of the
-    /// same code for the apps before it is given back when it is.
-    async fn judge_code_of(&self, factor: &FactorRow, code: &str, counted: &[Uuid]) -> Result<CodeOf, AccountError> {
+    /// Whether it is a code of this authenticator app that was not used before. Counted first (ATT-04). It is used when its step is
+    /// written down.
+    async fn judge_code_of(&self, factor: &FactorRow, code: &str) -> Result<CodeOf, AccountError> {
         let now = self.now();
         let Ok(code) = Code::parse(code.trim()) else { return Ok(CodeOf::NotCounted) };
         if !self.tables.attempt_factor(factor.id, now).await? {
@@ -213,9 +216,7 @@ impl Accounts {
         let opened = seal::open(&self.peppers, &context(&factor.account), &factor.secret);
         let Some(secret) = opened.and_then(totp::Secret::from_bytes) else { return Err(AccountError::Row("factor")) };
         let step = totp::accepted_step(&secret, totp::Form::default(), &code, now, factor.counter, totp::Skew::Back);
-        let Some(step) = step else { return Ok(CodeOf::Other) };
-        let is_accepted = self.tables.accept_factor(factor.id, step, counted, now).await?;
-        Ok(if is_accepted { CodeOf::This } else { CodeOf::Other })
+        Ok(step.map_or(CodeOf::Other, CodeOf::This))
     }
 
     pub(super) async fn judge_recovery_code(&self, visitor: &Visitor, account: &Account, typed: &str) -> Result<Judged, AccountError> {

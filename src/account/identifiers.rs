@@ -12,7 +12,7 @@ use crate::account::sessions::Current;
 use crate::account::sign_in::NotSent;
 use crate::account::{AccountError, Accounts, network};
 use crate::clock::Timestamp;
-use crate::db::accounts::{Flow, Proving};
+use crate::db::accounts::{Flow, Proving, Securing};
 use crate::verification::limit::Limited;
 use crate::verification::policy::LIFE_MAX;
 use crate::verification::request::InvalidField;
@@ -70,7 +70,7 @@ pub enum IdentifierRemoved {
     Done,
     /// Confirm first who you are.
     NotFresh,
-    /// It is the last one that is proven.
+    /// It is the last one that is proven, or that the account is found by.
     LastOne,
     /// The account has none such.
     NotFound,
@@ -92,9 +92,6 @@ impl Accounts {
             Ok(_) => return Ok(Claimed::Invalid(InvalidField::new("identifier", "cannot be sent codes here"))),
             Err(invalid) => return Ok(Claimed::Invalid(invalid)),
         };
-        if self.identifiers(current).await?.len() >= IDENTIFIERS_MAX {
-            return Ok(Claimed::Invalid(InvalidField::new("identifier", "is one too many: remove another one first")));
-        }
         let now = self.now();
         let claim = Identifier {
             id: self.new_id(now),
@@ -105,7 +102,9 @@ impl Accounts {
             claimed_at: now,
             proven_at: None,
         };
-        let identifier = self.tables.add_identifier(&claim).await?;
+        let Some(identifier) = self.tables.add_identifier(&claim, IDENTIFIERS_MAX).await? else {
+            return Ok(Claimed::Invalid(InvalidField::new("identifier", "is one too many: remove another one first")));
+        };
         if identifier.proven_at.is_some() {
             return Ok(Claimed::Owned(Box::new(identifier)));
         }
@@ -157,9 +156,9 @@ impl Accounts {
         self.tables.end_flow(&flow.token_hash).await?;
         let destination = self.stored_destination(&identifier.value)?;
         let event = self.event("identifier.proven", Some(current.account.id), visitor, destination.masked());
-        match self.tables.prove(current.account.id, id, self.now(), &event).await? {
+        let securing = Securing { keep: current.session.id, event: &event };
+        match self.tables.prove(current.account.id, id, self.now(), securing).await? {
             Proving::Owned => {
-                self.end_other_sessions(visitor, current).await?;
                 self.tell(&current.account, Notice::IdentifierAdded(destination), None).await?;
                 Ok(IdentifierProved::Done)
             }
@@ -177,11 +176,9 @@ impl Accounts {
         let Some(identifier) = found else { return Ok(IdentifierRemoved::NotFound) };
         let destination = self.stored_destination(&identifier.value)?;
         let event = self.event("identifier.removed", Some(current.account.id), visitor, destination.masked());
-        if !self.tables.remove_identifier(current.account.id, id, &event).await? {
+        let securing = Securing { keep: current.session.id, event: &event };
+        if !self.tables.remove_identifier(current.account.id, id, securing).await? {
             return Ok(IdentifierRemoved::LastOne);
-        }
-        if identifier.proven_at.is_some() {
-            self.end_other_sessions(visitor, current).await?;
         }
         let also = identifier.proven_at.map(|_| destination.clone());
         self.tell(&current.account, Notice::IdentifierRemoved(destination), also).await?;

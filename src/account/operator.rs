@@ -160,7 +160,7 @@ impl Operator {
             return Ok(None);
         }
         let event = self.event("account.sessions_ended", id, now, by.to_string());
-        Ok(Some(self.tables.end_sessions(id, None, &event).await?))
+        Ok(Some(self.tables.end_sessions(id, &event).await?))
     }
 
     fn event(&self, kind: &'static str, account: AccountId, at: Timestamp, detail: String) -> NewEvent {

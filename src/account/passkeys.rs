@@ -12,7 +12,7 @@ use crate::account::sessions::{Current, reference};
 use crate::account::sign_in::{SIGN_IN, State};
 use crate::account::{AccountError, Accounts};
 use crate::clock::Timestamp;
-use crate::db::accounts::{FactorRow, Flow, NewFactor};
+use crate::db::accounts::{FactorRow, Flow, NewFactor, Securing};
 
 /// The kind of the flow that holds the challenge of a passkey that is being made.
 const ENROL: &str = "enrol";
@@ -87,12 +87,12 @@ impl Accounts {
             is_confirmed: true,
         };
         let event = self.event("factor.added", Some(current.account.id), visitor, Method::Passkey.as_str());
-        match self.tables.add_factors(current.account.id, &[new], None, now, Some(&event)).await {
+        let securing = Securing { keep: current.session.id, event: &event };
+        match self.tables.add_passkey(current.account.id, &new, now, securing).await {
             Ok(()) => {}
             Err(error) if error.is_refused_by("factor_selector_is_unique", "selector") => return Ok(Enrolled::Wrong),
             Err(error) => return Err(error.into()),
         }
-        self.end_other_sessions(visitor, current).await?;
         self.tell(&current.account, Notice::FactorAdded(Method::Passkey, None), None).await?;
         Ok(Enrolled::Done(()))
     }
@@ -168,7 +168,7 @@ impl Accounts {
             }
         };
         let Some(row) = self.tables.passkey(&passkey.credential_id).await? else { return Ok(Judged::Wrong) };
-        if !self.tables.accept_factor(row.id, i64::from(used.counter), &[], self.now()).await? {
+        if !self.tables.accept_factor(row.id, i64::from(used.counter), &[]).await? {
             return Ok(Judged::Wrong);
         }
         let mut methods = vec![reference(Method::Passkey).to_owned()];

@@ -168,20 +168,15 @@ impl Accounts {
             return Ok(Reset::Ended);
         }
         let Some((verification, _)) = self.engine.get(&self.settings.service, verification).await? else { return Ok(Reset::Ended) };
-        let Some((account, found)) = self.resettable(&verification.destination).await?.filter(|(_, found)| found.id == identifier) else {
+        let Some((account, _)) = self.resettable(&verification.destination).await?.filter(|(_, found)| found.id == identifier) else {
             return Ok(Reset::Ended);
         };
-        let event = self.event("identifier.proven", Some(account.id), visitor, verification.destination.masked());
-        if self.tables.prove(account.id, identifier, now, &event).await? != Proving::Owned {
+        let event = |kind| self.event(kind, Some(account.id), visitor, verification.destination.masked());
+        let (proven, reset) = (event("identifier.proven"), event("account.password_reset"));
+        let new = NewPassword { account: account.id, password, reset_by: Some(identifier), keep: None, now };
+        if self.tables.reset_password(&new, identifier, &proven, &reset).await? != Proving::Owned {
             return Ok(Reset::Ended);
         }
-        if found.proven_at.is_none() {
-            // Whoever claimed it before may not be who proves it now: what they enrolled opens nothing any more (A43).
-            self.tables.forget_factors(account.id).await?;
-        }
-        let event = self.event("account.password_reset", Some(account.id), visitor, verification.destination.masked());
-        let new = NewPassword { account: account.id, password, reset_by: Some(identifier), keep: None, now };
-        self.tables.set_password(&new, &event).await?;
         self.forgive(visitor, &account, None).await?;
         self.tell(&account, Notice::PasswordReset, None).await?;
         Ok(Reset::Done)

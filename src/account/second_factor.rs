@@ -100,6 +100,8 @@ impl Accounts {
         if state.stage == Stage::First {
             state.first = state.second.take();
             state.stage = Stage::Second;
+            // They were messages until now, and are codes from here on.
+            state.attempts = 0;
             // What somebody enrolled is asked for, whatever began the sign-in (MFA-02). Paper alone does not count as that.
             let methods = self.methods(account, &state).await?;
             if let Some(method) = methods.iter().copied().find(|method| *method != Method::RecoveryCode) {

@@ -104,7 +104,7 @@ impl Accounts {
     /// Ends every other session of the account. How many there were.
     pub async fn end_other_sessions(&self, visitor: &Visitor, current: &Current) -> Result<u64, AccountError> {
         let event = self.event("session.others_ended", Some(current.account.id), visitor, "signed out everywhere else");
-        Ok(self.tables.end_sessions(current.account.id, Some(current.session.id), &event).await?)
+        Ok(self.tables.end_other_sessions(current.account.id, current.session.id, &event).await?)
     }
 
     /// A session to be stored, and its token.

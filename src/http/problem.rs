@@ -53,7 +53,7 @@ pub enum ProblemCode {
     FlowEnded,
     /// The number or address is another's.
     IdentifierTaken,
-    /// The account would have no proven number or address left.
+    /// The account would have no proven number or address left, or none that it is found by.
     LastIdentifier,
     /// The same idempotency key is being answered.
     IdempotencyKeyInFlight,

@@ -57,6 +57,88 @@ async fn the_reset_that_is_named_is_meant() {
     assert!(bob.is_signed_in().await && !ann.is_signed_in().await);
 }
 
+/// A43, REC-03: a reset that fails half way has done nothing: the next one still takes from a stranger, who claimed the number
+/// first, what they enrolled.
+#[tokio::test]
+async fn a_reset_is_done_whole_or_not_at_all() {
+    let app = TestApp::with("[service.default]\nresend_waits = []\n[accounts]\nsecond_factor = \"when_enrolled\"").await;
+    let (mallory, ann) = (Person::browser(&app, 1), Person::browser(&app, 1));
+    mallory.register().await;
+    mallory.login().await.expect(200);
+    mallory.enrol(&app).await;
+    let owned = || app.count("identifier WHERE proven_at IS NOT NULL");
+    let reset = async || {
+        let before = ann.codes(&ann.phone).await.len();
+        ann.post("/auth/password/forgot", json!({ "identifier": ann.phone })).await.expect(200);
+        let code = ann.code_after(&ann.phone, before).await;
+        eventually("the reset knows its code", async || (!app.dump("flow").contains("null")).then_some(())).await;
+        json!({ "code": code, "password": "another way to Tipperary" })
+    };
+    let body = reset().await;
+    app.meddle("ALTER TABLE factor RENAME TO gone").await;
+    let failed = ann.post("/auth/password/reset", body).await;
+    assert!(matches!(failed.status, 500 | 503), "{} {}", failed.status, failed.body);
+    app.meddle("ALTER TABLE gone RENAME TO factor").await;
+    assert_eq!((owned(), app.count("factor")), (0, 1));
+    assert!(mallory.is_signed_in().await, "nothing was changed");
+
+    let body = reset().await;
+    ann.post("/auth/password/reset", body).await.expect(200);
+    assert_eq!((owned(), app.count("factor")), (1, 0));
+    assert!(!mallory.is_signed_in().await);
+}
+
+/// REC-03, MFA-04: an app that was enrolled after a reset settles what the reset left in doubt, by a confirmation as by a sign-in; the
+/// password, which the reset set, does not.
+#[tokio::test]
+async fn a_confirmation_by_something_else_settles_a_reset() {
+    const NEXT: &str = "another way to Tipperary";
+    let app = TestApp::with("[service.default]\nresend_waits = []").await;
+    let ann = Person::browser(&app, 1).arrive().await;
+    let before = ann.codes(&ann.phone).await.len();
+    ann.post("/auth/password/forgot", json!({ "identifier": ann.phone })).await.expect(200);
+    let code = ann.code_after(&ann.phone, before).await;
+    eventually("the reset knows its code", async || (!app.dump("flow").contains("null")).then_some(())).await;
+    ann.post("/auth/password/reset", json!({ "code": code, "password": NEXT })).await.expect(200);
+    let before = ann.codes(&ann.phone).await.len();
+    ann.post("/auth/login", json!({ "phone": ann.phone, "password": NEXT })).await.expect(200);
+    let code = ann.code_after(&ann.phone, before).await;
+    ann.post("/auth/verify-otp", json!({ "code": code })).await.expect(200);
+    let stands = async || {
+        let me = ann.get("/auth/me").await.expect(200);
+        (me["is_fresh"].clone(), me["session"]["assurance"].clone())
+    };
+    assert_eq!(stands().await, (json!(true), json!("aal1")));
+    let secret = ann.enrol(&app).await["secret"].clone();
+    ann.post("/auth/confirm", json!({ "password": NEXT })).await.expect(200);
+    assert_eq!(stands().await, (json!(false), json!("aal1")), "that is one factor still");
+    app.advance(30);
+    ann.post("/auth/confirm", json!({ "method": "totp" })).await.expect(200);
+    ann.post("/auth/confirm", json!({ "code": totp_now(&app, &secret) })).await.expect(200);
+    assert_eq!(stands().await, (json!(true), json!("aal2")));
+}
+
+/// Where a sign-in proves nothing, too, nobody takes the last way to be found from their account.
+#[tokio::test]
+async fn the_last_way_to_be_found_stays() {
+    let app = TestApp::with("[accounts]\nsecond_factor = \"when_enrolled\"").await;
+    let ann = Person::browser(&app, 1);
+    ann.register().await;
+    ann.login().await.expect(200);
+    let added = ann.post("/auth/identifiers", json!({ "identifier": "ann@elsewhere.example" })).await.expect(201);
+    let all = ann.get("/auth/identifiers").await.expect(200);
+    let remove = async |value: &str| {
+        let one = all["data"].as_array().expect("a list").iter().find(|one| one["value"] == value).expect("hers");
+        ann.act("DELETE", &format!("/auth/identifiers/{}", one["id"].as_str().expect("an id"))).await
+    };
+    assert_eq!(remove(&ann.phone).await.status, 204);
+    // Nobody is found by what was added, and never proven.
+    remove(&ann.email).await.problem(409, "last_identifier");
+    assert_eq!(remove(added["value"].as_str().expect("a value")).await.status, 204);
+    remove(&ann.email).await.problem(409, "last_identifier");
+    ann.login().await.expect(200);
+}
+
 /// The page names the field that is taken, and not the other one.
 #[tokio::test]
 async fn the_field_that_is_taken_is_named() {
@@ -140,6 +222,33 @@ async fn a_double_click_signs_in_once() {
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 401]);
     }
+}
+
+/// ATT-04: messages of a first step are no codes of the second: whoever asked for the code again and again still shows their app's.
+#[tokio::test]
+async fn messages_of_the_first_step_use_up_nothing_of_the_second() {
+    const SETTINGS: &str = "[accounts]\npasswordless = true\n[service.default]\nresend_waits = []\n\
+                            limits.destination = [\"100/1h\"]\nlimits.ip_sends = \"100/1h\"";
+    let app = TestApp::with(SETTINGS).await;
+    let ann = Person::browser(&app, 1).arrive().await;
+    let secret = ann.enrol(&app).await["secret"].clone();
+    app.advance(60);
+    let (other, before) = (ann.elsewhere(), ann.codes(&ann.phone).await.len());
+    // Each message raises the revision twice, by being asked for and by what happens behind the answer.
+    let behind = async |revision: u32| {
+        let revision = format!("Some({revision})");
+        eventually("it happened", async || (app.dump("flow").split('|').nth(6) == Some(&*revision)).then_some(())).await;
+    };
+    other.post("/auth/code", json!({ "identifier": ann.phone })).await.expect(200);
+    behind(1).await;
+    for again in 1..=5 {
+        other.post("/auth/resend-otp", json!({})).await.expect(200);
+        behind(2 * again + 1).await;
+    }
+    let code = other.code_after(&ann.phone, before).await;
+    let step = other.post("/auth/verify-otp", json!({ "code": code })).await.expect(200);
+    assert_eq!(step["method"], "totp", "{step}");
+    assert!(other.post("/auth/verify-otp", json!({ "code": totp_now(&app, &secret) })).await.expect(200)["token"].is_string());
 }
 
 /// Notices speak for the service that the people belong to.

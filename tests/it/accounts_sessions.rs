@@ -178,6 +178,31 @@ async fn ids_of_others_name_nothing() {
     assert_eq!(ann.get("/auth/identifiers").await.expect(200)["data"].as_array().map(Vec::len), Some(1));
 }
 
+/// SES-06, REC-03: whoever holds a session of somebody keeps its owner neither from signing in nor from a reset by ending the other
+/// sessions all day, and fills no log with it where there is none.
+#[tokio::test]
+async fn ending_other_sessions_keeps_no_owner_out() {
+    let app = TestApp::with("[service.default]\nresend_waits = []").await;
+    let thief = Person::browser(&app, 1).arrive().await;
+    let ann = thief.elsewhere();
+    let revoke = async || thief.act("POST", "/auth/sessions/revoke-others").await.expect(200)["ended"].clone();
+    let told = || app.count("account_event WHERE kind = 'session.others_ended'");
+    let before = ann.codes(&ann.phone).await.len();
+    ann.login().await.expect(200);
+    let code = ann.code_after(&ann.phone, before).await;
+    assert_eq!((revoke().await, told(), app.count("browser")), (json!(0), 0, 1), "nothing ended, and nothing was changed");
+    ann.verify(&code).await.expect(200);
+
+    let before = ann.codes(&ann.phone).await.len();
+    ann.post("/auth/password/forgot", json!({ "identifier": ann.phone })).await.expect(200);
+    let code = ann.code_after(&ann.phone, before).await;
+    eventually("the reset knows its code", async || (!app.dump("flow").contains("null")).then_some(())).await;
+    assert_eq!((revoke().await, told()), (json!(1), 1));
+    assert!(!ann.is_signed_in().await);
+    ann.post("/auth/password/reset", json!({ "code": code, "password": "another way to Tipperary" })).await.expect(200);
+    assert!(!thief.is_signed_in().await);
+}
+
 /// MFA-04, TOTP-05: whoever changes what matters has shown who they are in the last ten minutes.
 #[tokio::test]
 async fn changes_want_a_fresh_proof() {

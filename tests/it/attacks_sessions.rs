@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::actors::{eventually, number, wrong};
 use crate::app::TestApp;
 use crate::binary::Binary;
-use crate::people::{Person, from_base32};
+use crate::people::{PASSWORD, Person, from_base32, totp_now};
 use crate::upstream::{Reply, Upstream};
 use crate::wire::{Answer, Wire};
 
@@ -33,11 +33,81 @@ async fn sessions_end_by_the_clock() {
         app.advance(30 * 60);
         assert!(ann.is_signed_in().await);
     }
-    ann.post("/auth/confirm", json!({ "password": crate::people::PASSWORD })).await.expect(200);
+    ann.post("/auth/confirm", json!({ "password": PASSWORD })).await.expect(200);
     app.advance(59 * 60);
     assert!(ann.is_signed_in().await, "23 hours and 59 minutes");
     app.advance(2 * 60);
     assert!(!ann.is_signed_in().await, "24 hours and a minute, a minute ago in use");
+}
+
+/// SES-05: a factor, number or address changes together with the end of every other session, or not at all; a sign-in half way ends
+/// with them.
+#[tokio::test]
+async fn a_change_that_fails_has_changed_nothing() {
+    const MAIL: &str = "ann@elsewhere.example";
+    let app = TestApp::with("[service.default]\nresend_waits = []\nlimits.destination = [\"100/1h\"]").await;
+    let ann = Person::browser(&app, 1).arrive().await;
+    let other = ann.elsewhere();
+    other.sign_in().await;
+    // Sessions cannot be ended, since there is nothing to forget browsers in.
+    let fails = async |method: &str, path: &str, body: Option<&Value>| {
+        app.meddle("ALTER TABLE browser RENAME TO gone").await;
+        let answer = ann.send(method, path, body).await;
+        assert!(matches!(answer.status, 500 | 503), "{method} {path}: {} {}", answer.status, answer.body);
+        app.meddle("ALTER TABLE gone RENAME TO browser").await;
+    };
+    let claim = async || {
+        let before = ann.codes(MAIL).await.len();
+        let claimed = ann.post("/auth/identifiers", json!({ "identifier": MAIL })).await.expect(201);
+        let path = format!("/auth/identifiers/{}", claimed["id"].as_str().expect("an id"));
+        (path, json!({ "code": ann.code_after(MAIL, before).await }))
+    };
+    let owned = || app.count("identifier WHERE proven_at IS NOT NULL");
+    let (path, body) = claim().await;
+    fails("POST", &format!("{path}/verify"), Some(&body)).await;
+    assert_eq!((owned(), other.is_signed_in().await), (1, true));
+    let (path, body) = claim().await;
+    ann.post(&format!("{path}/verify"), body).await.expect(200);
+    assert_eq!((owned(), other.is_signed_in().await), (2, false));
+    fails("DELETE", &path, None).await;
+    assert_eq!(owned(), 2);
+    assert_eq!((ann.act("DELETE", &path).await.status, owned()), (204, 1));
+
+    let (half, before) = (ann.elsewhere(), ann.codes(&ann.phone).await.len());
+    half.login().await.expect(200);
+    let code = ann.code_after(&ann.phone, before).await;
+    let enrolled = || app.count("factor WHERE confirmed_at IS NOT NULL");
+    let totp = ann.post("/auth/factors/totp", json!({})).await.expect(201);
+    let body = json!({ "id": totp["id"], "code": totp_now(&app, &totp["secret"]) });
+    fails("POST", "/auth/factors/totp/confirm", Some(&body)).await;
+    assert_eq!(enrolled(), 0);
+    ann.post("/auth/factors/totp/confirm", body).await.expect(200);
+    assert_eq!(enrolled(), 1);
+    half.verify(&code).await.expect(401);
+    let path = format!("/auth/factors/{}", totp["id"].as_str().expect("an id"));
+    fails("DELETE", &path, None).await;
+    assert_eq!(enrolled(), 1);
+    assert_eq!((ann.act("DELETE", &path).await.status, enrolled()), (204, 0));
+}
+
+/// PWD-03: whoever holds a stolen session guesses at its password no longer than a stranger does, however slowly; a right one forgives
+/// the wrong ones before it.
+#[tokio::test]
+async fn a_confirmation_is_guessed_as_seldom_as_a_sign_in() {
+    let app = TestApp::with("[accounts.limits]\naccount_failures = \"3/24h\"").await;
+    let ann = Person::browser(&app, 1).arrive().await;
+    let guess = async |password: &str| {
+        app.advance(300);
+        ann.post("/auth/confirm", json!({ "password": password })).await
+    };
+    for _ in 0..2 {
+        guess("not the password").await.problem(422, "wrong_proof");
+    }
+    guess(PASSWORD).await.expect(200);
+    for _ in 0..3 {
+        guess("not the password").await.problem(422, "wrong_proof");
+    }
+    assert_eq!(guess(PASSWORD).await.problem(429, "limited")["limit"], "account_failures");
 }
 
 /// TOK-02, A48: a key that comes with the token, or is named by it, is never asked for and never believed.

@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use super::event::{NewEvent, note};
-use super::identifier::claim;
-use super::{AccountTables, uuid};
+use super::identifier::{Proving, claim, prove};
+use super::{AccountTables, lock_account, uuid};
 use crate::account::model::{Account, AccountId, Identifier, IdentifierKind};
 use crate::clock::Timestamp;
 use crate::db::database::{AssertSqlSafe, Change, DataError, statement};
@@ -67,6 +67,15 @@ impl std::fmt::Debug for NewPassword {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("NewPassword").field("account", &self.account).field("keep", &self.keep).finish_non_exhaustive()
     }
+}
+
+/// A change of factors, numbers or addresses: every other session ends with it, or nothing of it is done (SES-05).
+#[derive(Debug, Clone, Copy)]
+pub struct Securing<'a> {
+    /// The session that goes on.
+    pub keep: Uuid,
+    /// What the log says.
+    pub event: &'a NewEvent,
 }
 
 pub(super) const COLUMNS: &str =
@@ -202,27 +211,84 @@ impl AccountTables {
 
     async fn set_password_once(&self, new: &NewPassword, event: &NewEvent) -> Result<(), DataError> {
         let mut change = self.change().await?;
-        let sql = "UPDATE account SET password = ?, password_changed_at = ?, password_reset_by = ? WHERE id = ?";
-        let reset_by = new.reset_by.map(|id| id.to_string());
-        let query = statement(sql).bind(&new.password).bind(new.now.0).bind(reset_by).bind(new.account.to_string());
-        query.execute(&mut change).await?;
-        end_sessions(&mut change, new.account, new.keep).await?;
-        // Those of the session that goes on, too: it gets another one when it asks.
-        let tokens = "DELETE FROM refresh_token WHERE session_id IN (SELECT id FROM session WHERE account_id = ?)";
-        statement(tokens).bind(new.account.to_string()).execute(&mut change).await?;
+        set_password(&mut change, new).await?;
         note(&mut change, event).await?;
         change.commit().await
     }
+
+    /// The same for a code that came back from `identifier`, which the account owns from now on. All of it or nothing: an account
+    /// that is owned before its password, sessions and factors are the owner's would be whose they were (A43).
+    pub async fn reset_password(
+        &self,
+        new: &NewPassword,
+        identifier: Uuid,
+        proven: &NewEvent,
+        reset: &NewEvent,
+    ) -> Result<Proving, DataError> {
+        self.database.retrying(|| self.reset_password_once(new, identifier, proven, reset)).await
+    }
+
+    async fn reset_password_once(
+        &self,
+        new: &NewPassword,
+        identifier: Uuid,
+        proven: &NewEvent,
+        reset: &NewEvent,
+    ) -> Result<Proving, DataError> {
+        let mut change = self.change().await?;
+        lock_account(&mut change, new.account).await?;
+        let before = "SELECT COUNT(*) FROM identifier WHERE account_id = ? AND proven_at IS NOT NULL";
+        let (before,): (i64,) = statement(before).bind(new.account.to_string()).fetch_one(&mut change).await?;
+        let proving = prove(&mut change, new.account, identifier, new.now).await?;
+        if proving != Proving::Owned {
+            return Ok(proving);
+        }
+        if before == 0 {
+            // Whoever claimed it before may not be who proves it now: what they enrolled opens nothing any more (A43).
+            let factors = statement("DELETE FROM factor WHERE account_id = ?").bind(new.account.to_string());
+            factors.execute(&mut change).await?;
+        }
+        set_password(&mut change, new).await?;
+        note(&mut change, proven).await?;
+        note(&mut change, reset).await?;
+        change.commit().await?;
+        Ok(Proving::Owned)
+    }
 }
 
-/// Ends every session of an account but one, and what hangs on them: refresh tokens, flows, remembered browsers.
+async fn set_password(change: &mut Change, new: &NewPassword) -> Result<(), DataError> {
+    let sql = "UPDATE account SET password = ?, password_changed_at = ?, password_reset_by = ? WHERE id = ?";
+    let reset_by = new.reset_by.map(|id| id.to_string());
+    let query = statement(sql).bind(&new.password).bind(new.now.0).bind(reset_by).bind(new.account.to_string());
+    query.execute(&mut *change).await?;
+    end_flows(change, new.account).await?;
+    end_sessions(change, new.account, new.keep).await?;
+    // Those of the session that goes on, too: it gets another one when it asks.
+    let tokens = "DELETE FROM refresh_token WHERE session_id IN (SELECT id FROM session WHERE account_id = ?)";
+    statement(tokens).bind(new.account.to_string()).execute(change).await.map(drop)
+}
+
+/// Ends whatever somebody has begun for an account: sign-ins half way, resets.
+pub(super) async fn end_flows(change: &mut Change, account: AccountId) -> Result<(), DataError> {
+    statement("DELETE FROM flow WHERE account_id = ?").bind(account.to_string()).execute(change).await.map(drop)
+}
+
+/// Ends every session of an account but one, and what hangs on them: refresh tokens, remembered browsers.
 pub(super) async fn end_sessions(change: &mut Change, account: AccountId, keep: Option<Uuid>) -> Result<u64, DataError> {
     let account = account.to_string();
     let keep = keep.map(|id| id.to_string()).unwrap_or_default();
-    statement("DELETE FROM flow WHERE account_id = ?").bind(&account).execute(&mut *change).await?;
     statement("DELETE FROM browser WHERE account_id = ?").bind(&account).execute(&mut *change).await?;
     let tokens = "DELETE FROM refresh_token WHERE session_id IN (SELECT id FROM session WHERE account_id = ? AND id <> ?)";
     statement(tokens).bind(&account).bind(&keep).execute(&mut *change).await?;
     let sessions = statement("DELETE FROM session WHERE account_id = ? AND id <> ?").bind(&account).bind(&keep);
     sessions.execute(&mut *change).await
+}
+
+/// Ends, as part of a change of factors, numbers or addresses, every other session, and sign-ins half way, which were asked for what
+/// counted before (MFA-02). A reset goes on: it is the owner's way back from whoever made that change.
+pub(super) async fn secure(change: &mut Change, account: AccountId, securing: Securing<'_>) -> Result<(), DataError> {
+    let sign_ins = statement("DELETE FROM flow WHERE account_id = ? AND kind = 'sign-in'").bind(account.to_string());
+    sign_ins.execute(&mut *change).await?;
+    end_sessions(change, account, Some(securing.keep)).await?;
+    note(change, securing.event).await
 }

@@ -2,11 +2,12 @@
 
 use uuid::Uuid;
 
+use super::account::{Securing, secure};
 use super::event::{NewEvent, note};
 use super::{AccountTables, lock_account, uuid};
 use crate::account::model::{AccountId, Method};
 use crate::clock::Timestamp;
-use crate::db::database::{AssertSqlSafe, DataError, statement};
+use crate::db::database::{AssertSqlSafe, Change, DataError, statement};
 
 /// Wrong codes in a row after which a factor is judged no more until it is made anew (ATT-02).
 const FAILURES_HARD: i64 = 50;
@@ -92,6 +93,14 @@ fn factor((id, account, kind, name, secret, selector, counter, created_at, confi
     FactorRow { id: uuid(&id), account: uuid(&account), method, name, secret, selector, counter, created_at, confirmed_at }
 }
 
+async fn insert(change: &mut Change, account: AccountId, new: &NewFactor, now: Timestamp) -> Result<(), DataError> {
+    let sql = "INSERT INTO factor (id, account_id, kind, name, secret, selector, counter, failures, closed_until, created_at, \
+               confirmed_at) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?)";
+    let query = statement(sql).bind(new.id.to_string()).bind(account.to_string()).bind(new.method.as_str());
+    let query = query.bind(&new.name).bind(&new.secret).bind(new.selector.as_deref()).bind(new.counter);
+    query.bind(now.0).bind(new.is_confirmed.then_some(now.0)).execute(change).await.map(drop)
+}
+
 impl AccountTables {
     /// The factors of an account that are not used up, the oldest first; those that wait for their first code too.
     pub async fn factors(&self, account: AccountId) -> Result<Vec<FactorRow>, DataError> {
@@ -139,16 +148,58 @@ impl AccountTables {
             statement(AssertSqlSafe(sql)).bind(account.to_string()).bind(method.as_str()).execute(&mut change).await?;
         }
         for factor in new {
-            let sql = "INSERT INTO factor (id, account_id, kind, name, secret, selector, counter, failures, closed_until, created_at, \
-                       confirmed_at) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?)";
-            let query = statement(sql).bind(factor.id.to_string()).bind(account.to_string()).bind(factor.method.as_str());
-            let query = query.bind(&factor.name).bind(&factor.secret).bind(factor.selector.as_deref()).bind(factor.counter);
-            query.bind(now.0).bind(factor.is_confirmed.then_some(now.0)).execute(&mut change).await?;
+            insert(&mut change, account, factor, now).await?;
         }
         if let Some(event) = event {
             note(&mut change, event).await?;
         }
         change.commit().await
+    }
+
+    /// Adds a passkey, which counts at once.
+    pub async fn add_passkey(&self, account: AccountId, new: &NewFactor, now: Timestamp, securing: Securing<'_>) -> Result<(), DataError> {
+        let work = || async {
+            let mut change = self.change().await?;
+            lock_account(&mut change, account).await?;
+            insert(&mut change, account, new, now).await?;
+            secure(&mut change, account, securing).await?;
+            change.commit().await
+        };
+        self.database.retrying(work).await
+    }
+
+    /// The first code of an authenticator app was right: it counts from now on, and the step of that code is used (TOTP-02). True
+    /// for one caller only.
+    pub async fn confirm_factor(
+        &self,
+        factor: &FactorRow,
+        step: i64,
+        name: &str,
+        now: Timestamp,
+        securing: Securing<'_>,
+    ) -> Result<bool, DataError> {
+        self.database.retrying(|| self.confirm_factor_once(factor, step, name, now, securing)).await
+    }
+
+    async fn confirm_factor_once(
+        &self,
+        factor: &FactorRow,
+        step: i64,
+        name: &str,
+        now: Timestamp,
+        securing: Securing<'_>,
+    ) -> Result<bool, DataError> {
+        let mut change = self.change().await?;
+        lock_account(&mut change, factor.account).await?;
+        let sql = "UPDATE factor SET counter = ?, name = ?, failures = 0, closed_until = 0, confirmed_at = ? \
+                   WHERE id = ? AND confirmed_at IS NULL AND counter < ?";
+        let query = statement(sql).bind(step).bind(name).bind(now.0).bind(factor.id.to_string()).bind(step);
+        if query.execute(&mut change).await? != 1 {
+            return Ok(false);
+        }
+        secure(&mut change, factor.account, securing).await?;
+        change.commit().await?;
+        Ok(true)
     }
 
     /// Counts a code before it is judged (ATT-04). False: it rests after too many wrong ones, or is closed.
@@ -166,15 +217,15 @@ impl AccountTables {
     /// The code was right, and its step is newer than any before: true for one caller only (TOTP-02). A passkey's counter
     /// moves the same way, where it counts at all. `counted`: other apps of the person, for which the same code was counted just
     /// before. It was none of theirs, and no wrong one either: what was counted is given back, and nothing more (ATT-09).
-    pub async fn accept_factor(&self, id: Uuid, counter: i64, counted: &[Uuid], now: Timestamp) -> Result<bool, DataError> {
-        self.database.retrying(|| self.accept_factor_once(id, counter, counted, now)).await
+    pub async fn accept_factor(&self, id: Uuid, counter: i64, counted: &[Uuid]) -> Result<bool, DataError> {
+        self.database.retrying(|| self.accept_factor_once(id, counter, counted)).await
     }
 
-    async fn accept_factor_once(&self, id: Uuid, counter: i64, counted: &[Uuid], now: Timestamp) -> Result<bool, DataError> {
+    async fn accept_factor_once(&self, id: Uuid, counter: i64, counted: &[Uuid]) -> Result<bool, DataError> {
         let mut change = self.change().await?;
-        let sql = "UPDATE factor SET counter = ?, failures = 0, closed_until = 0, confirmed_at = COALESCE(confirmed_at, ?) \
-                   WHERE id = ? AND (counter < ? OR (kind = 'passkey' AND counter = 0 AND ? = 0))";
-        let query = statement(sql).bind(counter).bind(now.0).bind(id.to_string()).bind(counter).bind(counter);
+        let sql = "UPDATE factor SET counter = ?, failures = 0, closed_until = 0 \
+                   WHERE id = ? AND confirmed_at IS NOT NULL AND (counter < ? OR (kind = 'passkey' AND counter = 0 AND ? = 0))";
+        let query = statement(sql).bind(counter).bind(id.to_string()).bind(counter).bind(counter);
         if query.execute(&mut change).await? != 1 {
             return Ok(false);
         }
@@ -187,12 +238,6 @@ impl AccountTables {
         Ok(true)
     }
 
-    /// Gives a factor its name.
-    pub async fn name_factor(&self, id: Uuid, name: &str) -> Result<(), DataError> {
-        let query = statement("UPDATE factor SET name = ? WHERE id = ?").bind(name).bind(id.to_string());
-        query.execute(&self.database).await.map(drop)
-    }
-
     /// Uses a recovery code up: true for one caller only, ever (REC-01, A27).
     pub async fn use_factor(&self, id: Uuid, now: Timestamp) -> Result<bool, DataError> {
         let query = statement("UPDATE factor SET used_at = ? WHERE id = ? AND used_at IS NULL").bind(now.0).bind(id.to_string());
@@ -200,18 +245,19 @@ impl AccountTables {
     }
 
     /// Takes a factor from an account. True when it was there.
-    pub async fn remove_factor(&self, account: AccountId, id: Uuid, event: &NewEvent) -> Result<bool, DataError> {
-        self.database.retrying(|| self.remove_factor_once(account, id, event)).await
+    pub async fn remove_factor(&self, account: AccountId, id: Uuid, securing: Securing<'_>) -> Result<bool, DataError> {
+        self.database.retrying(|| self.remove_factor_once(account, id, securing)).await
     }
 
-    async fn remove_factor_once(&self, account: AccountId, id: Uuid, event: &NewEvent) -> Result<bool, DataError> {
+    async fn remove_factor_once(&self, account: AccountId, id: Uuid, securing: Securing<'_>) -> Result<bool, DataError> {
         let mut change = self.change().await?;
+        lock_account(&mut change, account).await?;
         let query = statement("DELETE FROM factor WHERE id = ? AND account_id = ?").bind(id.to_string()).bind(account.to_string());
-        let removed = query.execute(&mut change).await? == 1;
-        if removed {
-            note(&mut change, event).await?;
+        if query.execute(&mut change).await? != 1 {
+            return Ok(false);
         }
+        secure(&mut change, account, securing).await?;
         change.commit().await?;
-        Ok(removed)
+        Ok(true)
     }
 }

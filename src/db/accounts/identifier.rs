@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 
-use super::event::{NewEvent, note};
+use super::account::{Securing, secure};
+use super::event::note;
 use super::{AccountTables, lock_account, uuid};
 use crate::account::model::{AccountId, Identifier, IdentifierKind};
 use crate::clock::Timestamp;
@@ -45,6 +46,18 @@ pub(super) async fn claim(change: &mut Change, new: &Identifier) -> Result<(), D
     query.bind(new.claimed_at).bind(new.proven_at).bind(owned).execute(change).await.map(drop)
 }
 
+/// Whether an account that has these others can do without this one: somebody who owns something goes on owning something, and
+/// whoever signs in by what was registered can go on doing so.
+fn is_to_spare(named: &Identifier, others: &[Identifier]) -> bool {
+    let is_proven = |one: &Identifier| one.proven_at.is_some();
+    match (is_proven(named), named.is_registered) {
+        (true, _) => others.iter().any(is_proven),
+        (false, true) => others.iter().any(|one| is_proven(one) || one.is_registered),
+        // Nobody is found by a claim that came later, before it is proven.
+        (false, false) => true,
+    }
+}
+
 impl AccountTables {
     /// What an account names as its own, the oldest first.
     pub async fn identifiers(&self, account: AccountId) -> Result<Vec<Identifier>, DataError> {
@@ -54,67 +67,68 @@ impl AccountTables {
         Ok(rows.into_iter().map(identifier).collect())
     }
 
-    /// Claims one more. The one that is there when the account has it already.
-    pub async fn add_identifier(&self, new: &Identifier) -> Result<Identifier, DataError> {
-        self.database.retrying(|| self.add_identifier_once(new)).await
+    /// Claims one more, of `most`; the one that is there when the account has it already. None: it would be one too many.
+    pub async fn add_identifier(&self, new: &Identifier, most: usize) -> Result<Option<Identifier>, DataError> {
+        self.database.retrying(|| self.add_identifier_once(new, most)).await
     }
 
-    async fn add_identifier_once(&self, new: &Identifier) -> Result<Identifier, DataError> {
+    async fn add_identifier_once(&self, new: &Identifier, most: usize) -> Result<Option<Identifier>, DataError> {
         let mut change = self.change().await?;
         change.lock(&[&new.value]).await?;
-        let sql = format!("{COLUMNS} WHERE account_id = ? AND value = ?");
-        let query = statement(AssertSqlSafe(sql)).bind(new.account.to_string()).bind(&new.value);
-        let found: Option<Row> = query.fetch_optional(&mut change).await?;
-        if let Some(found) = found {
-            return Ok(identifier(found));
+        // Of two that are claimed at once, the second counts the first.
+        lock_account(&mut change, new.account).await?;
+        let all = format!("{COLUMNS} WHERE account_id = ?");
+        let all: Vec<Row> = statement(AssertSqlSafe(all)).bind(new.account.to_string()).fetch_all(&mut change).await?;
+        let count = all.len();
+        if let Some(found) = all.into_iter().map(identifier).find(|found| found.value == new.value) {
+            return Ok(Some(found));
+        }
+        if count >= most {
+            return Ok(None);
         }
         claim(&mut change, new).await?;
         change.commit().await?;
-        Ok(new.clone())
+        Ok(Some(new.clone()))
     }
 
     /// A code sent there came back: the account owns it, and what others claimed of it without proof is dropped (A43).
-    pub async fn prove(&self, account: AccountId, identifier: Uuid, now: Timestamp, event: &NewEvent) -> Result<Proving, DataError> {
-        self.database.retrying(|| self.prove_once(account, identifier, now, event)).await
+    pub async fn prove(&self, account: AccountId, id: Uuid, now: Timestamp, securing: Securing<'_>) -> Result<Proving, DataError> {
+        self.database.retrying(|| self.prove_once(account, id, now, securing)).await
     }
 
-    async fn prove_once(&self, account: AccountId, identifier: Uuid, now: Timestamp, event: &NewEvent) -> Result<Proving, DataError> {
+    async fn prove_once(&self, account: AccountId, id: Uuid, now: Timestamp, securing: Securing<'_>) -> Result<Proving, DataError> {
         let mut change = self.change().await?;
-        let proving = prove(&mut change, account, identifier, now).await?;
+        let proving = prove(&mut change, account, id, now).await?;
         if proving != Proving::Owned {
             return Ok(proving);
         }
-        note(&mut change, event).await?;
+        lock_account(&mut change, account).await?;
+        secure(&mut change, account, securing).await?;
         change.commit().await?;
         Ok(proving)
     }
 
-    /// Takes every factor from an account: they were enrolled before anything of it was proven.
-    pub async fn forget_factors(&self, account: AccountId) -> Result<(), DataError> {
-        let query = statement("DELETE FROM factor WHERE account_id = ?").bind(account.to_string());
-        query.execute(&self.database).await.map(drop)
+    /// Takes one from an account, unless it is the last that is proven, or the last that the account is found by. True when it did.
+    pub async fn remove_identifier(&self, account: AccountId, id: Uuid, securing: Securing<'_>) -> Result<bool, DataError> {
+        self.database.retrying(|| self.remove_identifier_once(account, id, securing)).await
     }
 
-    /// Takes one from an account, unless it is the last that is proven. True when it did.
-    pub async fn remove_identifier(&self, account: AccountId, identifier: Uuid, event: &NewEvent) -> Result<bool, DataError> {
-        self.database.retrying(|| self.remove_identifier_once(account, identifier, event)).await
-    }
-
-    async fn remove_identifier_once(&self, account: AccountId, identifier: Uuid, event: &NewEvent) -> Result<bool, DataError> {
+    async fn remove_identifier_once(&self, account: AccountId, id: Uuid, securing: Securing<'_>) -> Result<bool, DataError> {
         let mut change = self.change().await?;
         // Of two that are removed at once, the second sees that it is the last.
         lock_account(&mut change, account).await?;
-        let others = "SELECT COUNT(*) FROM identifier WHERE account_id = ? AND proven_at IS NOT NULL AND id <> ?";
-        let others = statement(others).bind(account.to_string()).bind(identifier.to_string());
-        let (others,): (i64,) = others.fetch_one(&mut change).await?;
-        let delete = statement("DELETE FROM identifier WHERE id = ? AND account_id = ? AND (proven_at IS NULL OR ? > 0)");
-        let delete = delete.bind(identifier.to_string()).bind(account.to_string()).bind(others);
-        let removed = delete.execute(&mut change).await? == 1;
-        if removed {
-            note(&mut change, event).await?;
+        let all = format!("{COLUMNS} WHERE account_id = ? FOR UPDATE");
+        let all: Vec<Row> = statement(AssertSqlSafe(all)).bind(account.to_string()).fetch_all(&mut change).await?;
+        let (named, others): (Vec<_>, Vec<_>) = all.into_iter().map(identifier).partition(|one| one.id == id);
+        let Some(named) = named.first().filter(|named| is_to_spare(named, &others)) else { return Ok(false) };
+        statement("DELETE FROM identifier WHERE id = ?").bind(id.to_string()).execute(&mut change).await?;
+        if named.proven_at.is_some() {
+            secure(&mut change, account, securing).await?;
+        } else {
+            note(&mut change, securing.event).await?;
         }
         change.commit().await?;
-        Ok(removed)
+        Ok(true)
     }
 }
 

@@ -12,7 +12,7 @@ mod operator;
 mod session;
 
 pub(in crate::db) use account::make;
-pub use account::{NewAccount, NewPassword, Registering};
+pub use account::{NewAccount, NewPassword, Registering, Securing};
 pub use current::{Found, SessionKey};
 pub use event::NewEvent;
 pub(in crate::db) use event::note;
@@ -92,7 +92,7 @@ fn uuid(text: &str) -> Uuid {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::model::IdentifierKind;
+    use crate::account::model::{Identifier, IdentifierKind};
     use crate::db::database::AssertSqlSafe;
     use crate::db::database::testing::OwnDatabase;
 
@@ -104,6 +104,10 @@ mod tests {
 
     fn event(number: u128) -> NewEvent {
         NewEvent { id: id(number), account: None, at: NOW, kind: "account.test", address: String::new(), detail: String::new() }
+    }
+
+    fn securing(event: &NewEvent) -> Securing<'_> {
+        Securing { keep: id(0), event }
     }
 
     fn person(number: u128, values: &[&str]) -> NewAccount {
@@ -125,6 +129,25 @@ mod tests {
         assert_eq!(made.iter().filter(|made| **made == Registering::Made).count(), 1, "{made:?}");
     }
 
+    /// Of many that are claimed at once there are as many as may be; and what is there is found, however many there are.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn no_account_claims_more_than_it_may() {
+        let own = OwnDatabase::new().await;
+        let tables = AccountTables::new(Database::own(&own).await);
+        tables.register(&person(1, &["a@example.com"]), Timestamp(0), NOW, &event(1)).await.expect("registered");
+        let claim = async |number: u128, value: String| {
+            let (account, kind) = (id(1), IdentifierKind::Email);
+            let new = Identifier { id: id(number), account, kind, value, is_registered: false, claimed_at: NOW, proven_at: None };
+            tables.add_identifier(&new, 5).await.expect("answered")
+        };
+        let claims = (100..110_u128).map(|number| claim(number, format!("a{number}@example.com")));
+        let claimed: Vec<_> = futures_util::future::join_all(claims).await.into_iter().flatten().collect();
+        assert_eq!(claimed.len(), 4);
+        let again = claim(200, claimed[3].value.clone()).await.expect("it is there");
+        assert_eq!(again.id, claimed[3].id);
+        assert!(claim(201, "b@example.com".to_owned()).await.is_none());
+    }
+
     /// Of two proven addresses that are removed at once one stays.
     #[tokio::test(flavor = "multi_thread")]
     async fn the_last_proven_address_stays() {
@@ -135,12 +158,12 @@ mod tests {
             let person = person(number, &[&values[0], &values[1]]);
             tables.register(&person, Timestamp(0), NOW, &event(number * 100)).await.expect("registered");
             for (place, (identifier, ..)) in (1..).zip(&person.identifiers) {
-                let proving = tables.prove(id(number), *identifier, NOW, &event(number * 100 + place)).await;
+                let proving = tables.prove(id(number), *identifier, NOW, securing(&event(number * 100 + place))).await;
                 assert_eq!(proving.expect("proven"), Proving::Owned);
             }
             let remove = async |place: usize| {
                 let event = event(number * 100 + 50 + place as u128);
-                tables.remove_identifier(id(number), person.identifiers[place].0, &event).await.expect("answered")
+                tables.remove_identifier(id(number), person.identifiers[place].0, securing(&event)).await.expect("answered")
             };
             let (one, other) = tokio::join!(remove(0), remove(1));
             assert!(one != other, "{one} {other}");
@@ -157,7 +180,10 @@ mod tests {
             let made = tables.register(&person(number, &["a@example.com"]), NOW, NOW, &event(number)).await;
             assert_eq!(made.expect("registered"), Registering::Made);
         }
-        let prove = async |number: u128| tables.prove(id(number), id(number * 10 + 1), NOW, &event(number + 100)).await.expect("answered");
+        let prove = async |number: u128| {
+            let event = event(number + 100);
+            tables.prove(id(number), id(number * 10 + 1), NOW, securing(&event)).await.expect("answered")
+        };
         let proven = futures_util::future::join_all((1..=10).map(prove)).await;
         assert_eq!(proven.iter().filter(|proving| **proving == Proving::Owned).count(), 1, "{proven:?}");
         let (left,): (i64,) = statement("SELECT COUNT(*) FROM identifier").fetch_one(tables.database()).await.expect("a count");

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::AccountTables;
-use super::account::{COLUMNS, Row, account, end_sessions};
+use super::account::{COLUMNS, Row, account, end_flows, end_sessions};
 use super::event::{NewEvent, note};
 use super::identifier;
 use crate::account::model::{Account, AccountId, Identifier};
@@ -67,6 +67,7 @@ impl AccountTables {
         if query.execute(&mut change).await? != 1 {
             return Ok(false);
         }
+        end_flows(&mut change, account).await?;
         end_sessions(&mut change, account, None::<Uuid>).await?;
         note(&mut change, event).await?;
         change.commit().await?;

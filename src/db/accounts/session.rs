@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::account::end_sessions;
+use super::account::{end_flows, end_sessions};
 use super::event::{NewEvent, note};
 use super::identifier::{Proving, prove};
 use super::{AccountTables, uuid};
@@ -142,14 +142,31 @@ impl AccountTables {
         query.execute(&self.database).await.map(drop)
     }
 
-    /// Somebody proved again who they are: another token (SES-02), unless it `keeps_token`, and how sure we are now.
-    pub async fn confirm_session(&self, new: &NewSession, keeps_token: bool, event: &NewEvent) -> Result<bool, DataError> {
-        self.database.retrying(|| self.confirm_session_once(new, keeps_token, event)).await
+    /// Somebody proved again who they are: another token (SES-02), unless it `keeps_token`, and how sure we are now. `settles_reset`:
+    /// as at the end of a sign-in.
+    pub async fn confirm_session(
+        &self,
+        new: &NewSession,
+        keeps_token: bool,
+        settles_reset: bool,
+        event: &NewEvent,
+    ) -> Result<bool, DataError> {
+        self.database.retrying(|| self.confirm_session_once(new, keeps_token, settles_reset, event)).await
     }
 
-    async fn confirm_session_once(&self, new: &NewSession, keeps_token: bool, event: &NewEvent) -> Result<bool, DataError> {
+    async fn confirm_session_once(
+        &self,
+        new: &NewSession,
+        keeps_token: bool,
+        settles_reset: bool,
+        event: &NewEvent,
+    ) -> Result<bool, DataError> {
         let mut change = self.change().await?;
         let session = &new.session;
+        if settles_reset {
+            let settle = statement("UPDATE account SET password_reset_by = NULL WHERE id = ?").bind(session.account.to_string());
+            settle.execute(&mut change).await?;
+        }
         let sql = "UPDATE session SET token_hash = COALESCE(?, token_hash), assurance = ?, methods = ?, authenticated_at = ?, expires_at = ?, idle = ?, seen_at = ? \
                    WHERE id = ?";
         let token_hash = (!keeps_token).then_some(&*new.token_hash);
@@ -182,11 +199,28 @@ impl AccountTables {
         Ok(true)
     }
 
-    /// Ends every session of an account but one, with its refresh tokens, flows and remembered browsers. How many there were.
-    pub async fn end_sessions(&self, account: AccountId, keep: Option<Uuid>, event: &NewEvent) -> Result<u64, DataError> {
+    /// Ends every session of an account, with its refresh tokens, flows and remembered browsers. How many there were.
+    pub async fn end_sessions(&self, account: AccountId, event: &NewEvent) -> Result<u64, DataError> {
         let work = || async {
             let mut change = self.change().await?;
-            let ended = end_sessions(&mut change, account, keep).await?;
+            end_flows(&mut change, account).await?;
+            let ended = end_sessions(&mut change, account, None).await?;
+            note(&mut change, event).await?;
+            change.commit().await?;
+            Ok(ended)
+        };
+        self.database.retrying(work).await
+    }
+
+    /// Ends every session of an account but one, with their refresh tokens and the remembered browsers; nothing changes where there
+    /// is no other. What somebody has begun goes on: whoever holds a stolen session would keep the owner out with this otherwise.
+    pub async fn end_other_sessions(&self, account: AccountId, keep: Uuid, event: &NewEvent) -> Result<u64, DataError> {
+        let work = || async {
+            let mut change = self.change().await?;
+            let ended = end_sessions(&mut change, account, Some(keep)).await?;
+            if ended == 0 {
+                return Ok(0);
+            }
             note(&mut change, event).await?;
             change.commit().await?;
             Ok(ended)
