@@ -71,7 +71,7 @@ impl LimitName {
     }
 
     /// Every one.
-    pub const ALL: [LimitName; 12] = [
+    pub const ALL: [LimitName; 13] = [
         LimitName::Destination,
         LimitName::DestinationAllServices,
         LimitName::Failures,
@@ -84,6 +84,7 @@ impl LimitName {
         LimitName::SignInFailures,
         LimitName::AccountFailures,
         LimitName::IpRegistrations,
+        LimitName::AccountChanges,
     ];
 
     /// The key of this limit's bucket for what `parts` name.
