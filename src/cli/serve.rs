@@ -206,6 +206,7 @@ async fn sweep_verifications(app: &App, clock: &dyn Clock, retention: Duration) 
 }
 
 async fn sweep_accounts(app: &App, clock: &dyn Clock, retention: Duration) {
+    tell_what_is_lost(app).await;
     loop {
         // At the start, and again: another server, whose pepper is changed later, may have sealed something meanwhile.
         seal_anew(app).await;
@@ -249,6 +250,10 @@ async fn seal_anew(app: &App) {
         Ok(secrets) => tracing::info!(secrets, "sealed anew under the current pepper"),
         Err(error) => tracing::warn!(%error, "secrets under the previous pepper could not be sealed anew"),
     }
+}
+
+/// What needs a pepper that is not here. Once: it looks at every account.
+async fn tell_what_is_lost(app: &App) {
     match app.lost().await {
         Ok(None) => {}
         Ok(Some(lost)) => tracing::error!(lost, "made under a pepper that is not configured: put it back (countersign doctor)"),
